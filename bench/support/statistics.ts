@@ -1,0 +1,13 @@
+// Medians, because one burst in ten meets a noisy neighbour.
+
+export function median (values: readonly number[]): number {
+  const sorted = [...values].sort((a, b) => a - b)
+  const middle = sorted.length >> 1
+  return sorted.length % 2 === 1 ? sorted[middle]! : (sorted[middle - 1]! + sorted[middle]!) / 2
+}
+
+/** The middle half: [first quartile, third quartile]. */
+export function quartiles (values: readonly number[]): [number, number] {
+  const sorted = [...values].sort((a, b) => a - b)
+  return [sorted[Math.floor((sorted.length - 1) / 4)]!, sorted[Math.ceil((sorted.length - 1) * 3 / 4)]!]
+}

@@ -1,0 +1,28 @@
+// A waiter is one claim on a gate, from its entrance to its one ending. Its state says who owns its slot.
+//
+//   NEW ─▶ RUN ─────────────▶ DONE        admitted, its slot given back
+//    │      └─▶ ORPHAN ─────▶ DONE        the client left, the handler still works: the slot stays taken
+//    ├──▶ WAIT ─▶ RUN | SHED | GONE       in the waiting room: admitted, refused, or its client left
+//    └──▶ SHED                            refused at the door
+import { Link } from '../shared/line.ts'
+
+export type WaiterState = 'NEW' | 'WAIT' | 'RUN' | 'ORPHAN' | 'DONE' | 'SHED' | 'GONE'
+/** Why a gate refuses. */
+export type ShedReason = 'queue_full' | 'queue_timeout' | 'evicted' | 'draining'
+/** 0 is critical, 2 is first to go. */
+export type Priority = 0 | 1 | 2
+
+export abstract class Waiter extends Link {
+  state: WaiterState = 'NEW'
+  priority: Priority
+
+  constructor (priority: Priority) {
+    super()
+    this.priority = priority
+  }
+
+  /** Called in the tick in which its slot became free; only for one that had to wait. */
+  abstract admitted (): void
+  /** Called once when it is refused after it had to wait. */
+  abstract shed (reason: ShedReason): void
+}

@@ -1,0 +1,68 @@
+// Watches all deadlines with one timer, set to the next that is due. Nearly every request ends long before its own, so
+// starting and stopping one only links and unlinks it, and the timer is left to fire and look.
+import { Line } from '../shared/line.ts'
+import type { Clock } from '../shared/clock.ts'
+import type { Deadline } from './deadline.ts'
+
+export class Deadlines {
+  readonly #line = new Line<Deadline>()
+  readonly #clock: Clock
+  #timer: unknown
+  #due = Infinity
+
+  constructor (clock: Clock) {
+    this.#clock = clock
+  }
+
+  get size (): number {
+    return this.#line.size
+  }
+
+  /** `since` is when it was last looked at: a standing one is asked a whole timeout later whether its body moves. */
+  start (deadline: Deadline): void {
+    deadline.since = this.#clock.now()
+    this.#line.push(deadline)
+    this.#arm(dueOf(deadline, this.#clock.now()))
+  }
+
+  stop (deadline: Deadline): void {
+    this.#line.remove(deadline)
+  }
+
+  /** To be called when a deadline that stood still runs again. */
+  resumed (deadline: Deadline): void {
+    this.#arm(dueOf(deadline, this.#clock.now()))
+  }
+
+  #arm (due: number): void {
+    if (due >= this.#due) return
+    if (this.#timer !== undefined) this.#clock.clearTimeout(this.#timer)
+    this.#due = due
+    this.#timer = this.#clock.setTimeout(() => this.#look(), Math.max(1, Math.ceil(due - this.#clock.now())))
+  }
+
+  #look (): void {
+    this.#timer = undefined
+    this.#due = Infinity
+    const now = this.#clock.now()
+    let next = Infinity
+    for (let deadline = this.#line.first; deadline !== undefined;) {
+      const after = deadline.next as Deadline | undefined
+      // A standing one that moves is looked at again a whole timeout later.
+      if (dueOf(deadline, now) <= now && deadline.standing && deadline.moved()) deadline.since = now
+      const due = dueOf(deadline, now)
+      if (due > now) {
+        next = Math.min(next, due)
+      } else {
+        this.#line.remove(deadline)
+        deadline.expired()
+      }
+      deadline = after
+    }
+    if (next !== Infinity) this.#arm(next)
+  }
+}
+
+function dueOf (deadline: Deadline, now: number): number {
+  return deadline.standing ? deadline.since + deadline.timeout : now + deadline.remaining(now)
+}

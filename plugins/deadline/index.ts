@@ -1,0 +1,161 @@
+// Gives every request a deadline and a signal that hold, for one with a body too: Fastify's handlerTimeout and
+// request.signal are disarmed as soon as a body is read (fastify#6725, #7033). It prevents handlers that never end
+// from holding clients and slots for ever.
+import type { IncomingMessage } from 'node:http'
+import type { FastifyRequest } from 'fastify'
+import { admissionOf, type Stage } from '../shared/admission.ts'
+import { systemClock } from '../shared/clock.ts'
+import { definePlugin } from '../shared/define-plugin.ts'
+import { DeadlineExceeded } from '../shared/errors.ts'
+import { prepareRefusal } from '../shared/refusal.ts'
+import { ticketOf, type Ticket } from '../shared/ticket.ts'
+import { Deadline } from './deadline.ts'
+import { Deadlines } from './deadlines.ts'
+import { readDeadline, readRoute, type DeadlineOptions, type DeadlineSettings } from './options.ts'
+
+export type { DeadlineOptions }
+
+export interface RequestDeadline {
+  /** Aborts when the deadline is over, or the client leaves before its reply is out. */
+  readonly signal: AbortSignal
+  /** Milliseconds left; Infinity where the route has no deadline. */
+  remaining: () => number
+}
+
+declare module 'fastify' {
+  interface FastifyRequest {
+    deadline: RequestDeadline
+  }
+  interface FastifyContextConfig {
+    /** Milliseconds from arrival to the reply's first byte, or false for none. */
+    deadline?: number | false
+  }
+}
+
+/** No Retry-After: the handler has begun, and whether the request is safe to send again is not ours to say. */
+const refusal = prepareRefusal('deadline', 'deadline', DeadlineExceeded)
+
+class TicketDeadline extends Deadline {
+  readonly #ticket: Ticket
+  readonly #dryRun: boolean
+  watched = false
+  #bytes = 0
+
+  constructor (ticket: Ticket, timeout: number, dryRun: boolean) {
+    super(timeout, ticket.arrival, systemClock)
+    this.#ticket = ticket
+    this.#dryRun = dryRun
+  }
+
+  override expired (): void {
+    this.watched = false
+    const ticket = this.#ticket
+    if (ticket.headWritten || ticket.closed || ticket.refused || ticket.reply.sent) return
+    if (!this.#dryRun) {
+      this.abort(new DeadlineExceeded())
+      // A listener of the signal may have answered just now.
+      if (ticket.headWritten || ticket.reply.sent) return
+    }
+    ticket.refuse(refusal, this.#dryRun)
+  }
+
+  override moved (): boolean {
+    const { raw } = this.#ticket.request
+    if (raw.complete) return false
+    const before = this.#bytes
+    this.#bytes = raw.socket?.bytesRead ?? 0
+    return this.#bytes > before
+  }
+}
+
+function deadlineStage (deadlines: Deadlines, options: DeadlineSettings, dryRun: boolean): Stage<{ timeout: number }> {
+  function bodyEnded (this: IncomingMessage): void {
+    const deadline = ticketOf(this)!.deadline as TicketDeadline
+    deadline.run()
+    if (deadline.watched) deadlines.resumed(deadline)
+  }
+
+  function stop (ticket: Ticket): void {
+    const deadline = ticket.deadline as TicketDeadline | undefined
+    if (!deadline?.watched) return
+    deadline.watched = false
+    deadlines.stop(deadline)
+  }
+
+  return {
+    name: 'deadline',
+    configKey: 'deadline',
+
+    check (setting, route) {
+      if (setting !== undefined) readRoute(setting, `config.deadline of ${route.key}`)
+    },
+
+    configure (setting) {
+      const timeout = (setting ?? options.timeout) as number | false
+      return timeout === false ? undefined : { timeout }
+    },
+
+    enter (ticket, { timeout }) {
+      const deadline = new TicketDeadline(ticket, timeout, dryRun)
+      ticket.deadline = deadline
+      deadline.watched = true
+      const { raw } = ticket.request
+      if (hasBody(raw)) {
+        deadline.stand()
+        raw.on('end', bodyEnded)
+      }
+      deadlines.start(deadline)
+      return true
+    },
+
+    head (ticket) {
+      stop(ticket)
+      if (ticket.refused && ticket.started) makeInert(ticket)
+    },
+
+    close (ticket) {
+      stop(ticket)
+      const deadline = ticket.deadline as TicketDeadline | undefined
+      const { raw } = ticket.reply
+      // HTTP/2 replies have no writableFinished.
+      if (deadline !== undefined && !(raw.writableFinished ?? raw.writableEnded)) deadline.abort(new Error('The client closed the connection'))
+    }
+  }
+}
+
+function hasBody (raw: IncomingMessage): boolean {
+  return raw.headers['content-length'] !== undefined ? raw.headers['content-length'] !== '0' : raw.headers['transfer-encoding'] !== undefined
+}
+
+/**
+ * The handler may answer after the deadline did. Its reply is dropped, and seen, because its slot belongs to it until
+ * then; Fastify would only log an error, and swallow a rejection without calling anybody.
+ */
+function makeInert (ticket: Ticket): void {
+  const { reply } = ticket
+  reply.send = function dropLateReply () {
+    ticket.settle()
+    return reply
+  }
+  Object.defineProperty(reply, 'sent', { value: false })
+}
+
+export default definePlugin<DeadlineOptions, DeadlineSettings, Deadlines>({
+  name: 'deadline',
+  key: 'deadline',
+  read: readDeadline,
+  perServer: false,
+
+  create: () => new Deadlines(systemClock),
+
+  attach (app, deadlines, options, suite) {
+    app.decorateRequest('deadline', {
+      getter (this: FastifyRequest): RequestDeadline {
+        const ticket = ticketOf(this.raw)!
+        ticket.deadline ??= new TicketDeadline(ticket, Infinity, true)
+        return ticket.deadline as TicketDeadline
+      }
+    } as any)
+    admissionOf(app).add(deadlineStage(deadlines, options, suite.dryRun))
+  }
+})

@@ -1,0 +1,57 @@
+// The umbrella: registers the whole suite in one call, in the one order that works, each plugin with its own switch.
+import type { FastifyInstance } from 'fastify'
+import fp from 'fastify-plugin'
+import { readSurge, type SurgeOptions } from './options.ts'
+import { admissionOf } from './shared/admission.ts'
+import { claim } from './shared/define-plugin.ts'
+import { setSuiteState } from './shared/suite-state.ts'
+import { suite, type SuiteKey } from './suite.ts'
+
+export { default as compression } from './compression/index.ts'
+export { default as concurrency } from './concurrency/index.ts'
+export { default as deadline } from './deadline/index.ts'
+export { default as jsonStream } from './json-stream/index.ts'
+export { default as lifecycle } from './lifecycle/index.ts'
+export { default as pressure } from './pressure/index.ts'
+export { default as rateLimit } from './rate-limit/index.ts'
+export { default as serverDefaults, serverOptions } from './server-defaults/index.ts'
+export { problemJson } from './shared/refusal.ts'
+
+export type { CompressionOptions } from './compression/index.ts'
+export type { Concurrency, ConcurrencyOptions, GateStats, Priority, RouteConcurrency, RunOptions, ShedReason } from './concurrency/index.ts'
+export type { DeadlineOptions, RequestDeadline } from './deadline/index.ts'
+export type { JsonStreamOptions } from './json-stream/index.ts'
+export type { LifecycleDecorator, LifecycleOptions } from './lifecycle/index.ts'
+export type { RouteOverrides, SurgeOptions } from './options.ts'
+export type { PressureOptions } from './pressure/index.ts'
+export type { RateLimitOptions } from './rate-limit/index.ts'
+export type { ServerDefaultsOptions } from './server-defaults/index.ts'
+export type { Refusal } from './shared/refusal.ts'
+export type { OnRefused } from './shared/suite-state.ts'
+
+async function surge (app: FastifyInstance, input: SurgeOptions): Promise<void> {
+  const { switches, dryRun, onRefused, routes } = readSurge(input)
+  claim(app, 'fastify-surge', 'Register it once; its plugins can be configured by route, or registered alone.')
+  setSuiteState(app, { dryRun, onRefused, routes })
+  admissionOf(app)
+  for (const key of Object.keys(suite) as SuiteKey[]) {
+    const options = switches[key]
+    if (options !== false) await app.register(suite[key].plugin as any, options === true ? {} : options)
+  }
+  app.addHook('onReady', async function surgeUnmatchedOverrides () {
+    for (const route of Object.keys(routes)) {
+      if (!isDeclared(app, route)) app.log.warn(`routes[${JSON.stringify(route)}] of fastify-surge matches no declared route`)
+    }
+  })
+}
+
+function isDeclared (app: FastifyInstance, route: string): boolean {
+  const [url, method] = route.split(' ').reverse() as [string, string?]
+  return (method === undefined ? app.supportedMethods : [method]).some(method => app.hasRoute({ method: method as 'GET', url }))
+}
+
+/**
+ * Registers the suite: `await app.register(surge, { … })`, before the routes that it protects.
+ * @throws FST_SURGE_BAD_OPTION, FST_SURGE_CLASH, FST_SURGE_DUPLICATE at boot
+ */
+export default fp(surge, { fastify: '5.x', name: 'fastify-surge' })

@@ -1,0 +1,194 @@
+// Reads a request body one chunk at a time, and only when asked: between two reads the socket is paused. It sees a client that
+// leaves or falls silent, and ends a body that nobody wants any more without reading all of it.
+import type { IncomingMessage } from 'node:http'
+import type { Readable, Transform } from 'node:stream'
+import type { Clock } from '../shared/clock.ts'
+import { JsonAborted, JsonEncodingInvalid, JsonIdle, JsonRatioExceeded, JsonTooLarge } from '../shared/errors.ts'
+import { RATIO_FLOOR } from './encodings.ts'
+
+/** What is read and thrown away of a body that nobody wants, so that its connection can be kept. */
+export const DRAIN_BYTES = 256 * 1024
+
+export interface BodyOptions {
+  decoder: Transform | undefined
+  encoding: string
+  maxBytes: number
+  maxRatio: number
+  idleTimeout: number
+  clock: Clock
+}
+
+interface Waiter { resolve: (chunk: Buffer | null) => void, reject: (error: Error) => void }
+
+export class BodyReader {
+  /** The body was read to its end, by its reader or by the drain. */
+  complete = false
+  failure: Error | undefined
+  /** Called once, when the body fails. */
+  onFailure: ((error: Error) => void) | undefined
+  readonly #raw: IncomingMessage
+  readonly #payload: Readable
+  readonly #options: BodyOptions
+  readonly #source: Readable
+  readonly #chunks: Buffer[] = []
+  #waiter: Waiter | undefined
+  #idleTimer: unknown
+  #wireBytes = 0
+  #decodedBytes = 0
+  #piped = false
+  #ended = false
+  #discarding = false
+
+  constructor (raw: IncomingMessage, payload: Readable, options: BodyOptions) {
+    this.#raw = raw
+    this.#payload = payload
+    this.#options = options
+    this.#source = options.decoder ?? payload
+    payload.pause()
+    payload.on('data', this.#onWire)
+    payload.on('end', this.#onWireEnd)
+    payload.on('error', this.#onError)
+    payload.on('close', this.#onClose)
+    if (raw !== payload) raw.on('close', this.#onRawClose)
+    if (options.decoder !== undefined) {
+      options.decoder.pause()
+      options.decoder.on('data', this.#onDecoded)
+      options.decoder.on('end', this.#onEnd)
+      options.decoder.on('error', this.#onDecoderError)
+    }
+  }
+
+  /** Bytes that came over the wire. */
+  get wireBytes (): number {
+    return this.#wireBytes
+  }
+
+  /** The next chunk, or `null` at the end. Rejects when the body fails. */
+  read (): Promise<Buffer | null> {
+    if (this.failure !== undefined) return Promise.reject(this.failure)
+    const chunk = this.#chunks.shift()
+    if (chunk !== undefined) return Promise.resolve(chunk)
+    if (this.#ended) return Promise.resolve(null)
+    return new Promise((resolve, reject) => {
+      this.#waiter = { resolve, reject }
+      this.#armIdle()
+      if (this.#options.decoder !== undefined && !this.#piped) {
+        this.#piped = true
+        this.#payload.pipe(this.#options.decoder)
+      }
+      this.#source.resume()
+    })
+  }
+
+  /**
+   * Nobody reads on. At most DRAIN_BYTES more are taken off the wire, so that a reply gets through and the connection
+   * can serve the next request; `tooMuch` is called when that was not the end, or the end did not come within `idleTimeout`.
+   */
+  discard (tooMuch: () => void): void {
+    if (this.complete || this.#discarding) return
+    this.#discarding = true
+    this.#chunks.length = 0
+    this.#disarmIdle()
+    const { decoder, clock, idleTimeout } = this.#options
+    if (decoder !== undefined) {
+      this.#payload.unpipe(decoder)
+      decoder.destroy()
+    }
+    if (this.#payload.destroyed) return
+    const limit = this.#wireBytes + DRAIN_BYTES
+    const timer = clock.setTimeout(() => this.#giveUp(tooMuch), idleTimeout)
+    this.#payload.on('data', () => {
+      if (this.#wireBytes > limit) this.#giveUp(tooMuch)
+    })
+    this.#payload.once('close', () => clock.clearTimeout(timer))
+    this.#payload.once('end', () => clock.clearTimeout(timer))
+    this.#payload.resume()
+  }
+
+  /** Ends the body with an error from outside, such as a reply that is closed. */
+  fail (error: Error): void {
+    if (this.failure !== undefined) return
+    this.failure = error
+    this.#disarmIdle()
+    const waiter = this.#waiter
+    this.#waiter = undefined
+    this.onFailure?.(error)
+    waiter?.reject(error)
+  }
+
+  #giveUp (tooMuch: () => void): void {
+    if (this.complete || this.#payload.destroyed || this.#payload.isPaused()) return
+    this.#payload.pause()
+    tooMuch()
+  }
+
+  readonly #onWire = (chunk: Buffer | string): void => {
+    const bytes = typeof chunk === 'string' ? Buffer.from(chunk) : chunk
+    this.#wireBytes += bytes.length
+    if (this.#discarding) return
+    if (this.#options.decoder === undefined) this.#take(bytes)
+    else if (this.#wireBytes > this.#options.maxBytes) this.fail(new JsonTooLarge(this.#options.maxBytes))
+    else if (this.#waiter !== undefined) this.#armIdle()
+  }
+
+  readonly #onDecoded = (chunk: Buffer): void => {
+    const { maxRatio } = this.#options
+    this.#decodedBytes += chunk.length
+    if (this.#decodedBytes > RATIO_FLOOR && this.#decodedBytes > this.#wireBytes * maxRatio) this.fail(new JsonRatioExceeded(maxRatio))
+    else this.#take(chunk)
+  }
+
+  #take (chunk: Buffer): void {
+    this.#source.pause()
+    const waiter = this.#waiter
+    if (waiter === undefined) {
+      this.#chunks.push(chunk)
+      return
+    }
+    this.#waiter = undefined
+    this.#disarmIdle()
+    waiter.resolve(chunk)
+  }
+
+  readonly #onWireEnd = (): void => {
+    this.complete = true
+    if (this.#options.decoder === undefined) this.#onEnd()
+  }
+
+  readonly #onEnd = (): void => {
+    this.#ended = true
+    this.#disarmIdle()
+    const waiter = this.#waiter
+    this.#waiter = undefined
+    waiter?.resolve(null)
+  }
+
+  readonly #onClose = (): void => {
+    if (!this.complete) this.fail(new JsonAborted())
+  }
+
+  /** A payload made of the request may have more to give when all of the request is in. */
+  readonly #onRawClose = (): void => {
+    if (!this.#raw.readableEnded) this.fail(new JsonAborted())
+  }
+
+  readonly #onError = (error: Error & { statusCode?: number }): void => {
+    // The error of a stream that a preParsing hook put before the body is its own; a socket's means that the client left.
+    this.fail(error.statusCode !== undefined && !this.#raw.destroyed ? error : new JsonAborted())
+  }
+
+  readonly #onDecoderError = (): void => {
+    this.fail(new JsonEncodingInvalid(this.#options.encoding))
+  }
+
+  #armIdle (): void {
+    const { clock, idleTimeout } = this.#options
+    this.#disarmIdle()
+    this.#idleTimer = clock.setTimeout(() => this.fail(new JsonIdle(idleTimeout)), idleTimeout)
+  }
+
+  #disarmIdle (): void {
+    if (this.#idleTimer !== undefined) this.#options.clock.clearTimeout(this.#idleTimer)
+    this.#idleTimer = undefined
+  }
+}

@@ -1,0 +1,33 @@
+// The content encodings that a request body may come in, as far as this Node decodes them.
+import zlib from 'node:zlib'
+import type { Transform } from 'node:stream'
+
+export type BodyEncoding = 'gzip' | 'br' | 'zstd'
+
+/** Decoded bytes below which a compressed body's ratio says nothing. */
+export const RATIO_FLOOR = 1024 * 1024
+
+const CHUNK = { chunkSize: 64 * 1024 }
+
+const decoders: Record<BodyEncoding, (() => Transform) | undefined> = {
+  gzip: () => zlib.createGunzip(CHUNK),
+  br: () => zlib.createBrotliDecompress(CHUNK),
+  // Node 22.15 and later.
+  zstd: 'createZstdDecompress' in zlib ? () => (zlib as any).createZstdDecompress(CHUNK) : undefined
+}
+
+export function availableEncodings (): BodyEncoding[] {
+  return (Object.keys(decoders) as BodyEncoding[]).filter(encoding => decoders[encoding] !== undefined)
+}
+
+/**
+ * The decoder that a Content-Encoding asks for: `undefined` for none, `null` for one that is not allowed here. Encodings
+ * on top of each other are not: each would multiply the ratio of the other.
+ */
+export function decoderFor (header: string | undefined, allowed: readonly BodyEncoding[]): Transform | undefined | null {
+  const name = header?.trim().toLowerCase()
+  if (name === undefined || name === '' || name === 'identity') return undefined
+  // RFC 9110 section 8.4.1.3: x-gzip is gzip.
+  const encoding = allowed.find(encoding => encoding === name || (encoding === 'gzip' && name === 'x-gzip'))
+  return encoding === undefined ? null : decoders[encoding]!()
+}

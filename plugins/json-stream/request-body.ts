@@ -1,0 +1,56 @@
+// One request's body and how it ends: read to its end, drained, or cut off with its connection. In one place, because each
+// ending that is forgotten leaves a client that waits or a socket that nobody reads.
+import type { IncomingMessage, ServerResponse } from 'node:http'
+import { JsonAborted } from '../shared/errors.ts'
+import { BodyReader, DRAIN_BYTES } from './body-reader.ts'
+import type { JsonStream } from './json-stream.ts'
+
+export class RequestBody {
+  readonly reader: BodyReader
+  readonly mediaType: string | undefined
+  stream: JsonStream<unknown> | undefined
+  readonly #request: IncomingMessage
+  /** Bytes that the client announced; `undefined` where nobody knows how much is still to come. */
+  readonly #announced: number | undefined
+  #refused = false
+  #tooMuch = false
+  #replied = false
+
+  constructor (reader: BodyReader, request: IncomingMessage, reply: ServerResponse, mediaType: string | undefined, announced: number | undefined) {
+    this.reader = reader
+    this.mediaType = mediaType
+    this.#request = request
+    this.#announced = announced
+    reply.once('close', () => this.#onReplyClosed(reply))
+  }
+
+  /** Nobody reads on: the handler had enough, or the body was refused, and then the connection ends with the reply unless all of the body is in and it was the content that was refused. */
+  leave (refusal?: Error & { code?: string, statusCode?: number }): void {
+    if (refusal !== undefined) this.#refused ||= !this.reader.complete || refusal.statusCode !== 400 || refusal.code === 'FST_SURGE_JSON_INVALID'
+    this.reader.discard(this.#onTooMuch)
+  }
+
+  /** Whether the reply that is about to be sent should end the connection. */
+  get ends (): boolean {
+    if (this.#refused || this.#tooMuch) return true
+    return !this.reader.complete && this.#announced !== undefined && this.#announced - this.reader.wireBytes > DRAIN_BYTES
+  }
+
+  readonly #onTooMuch = (): void => {
+    this.#tooMuch = true
+    if (this.#replied) this.#closeConnection()
+  }
+
+  #onReplyClosed (reply: ServerResponse): void {
+    this.#replied = true
+    if (!(reply.writableFinished ?? reply.writableEnded)) this.reader.fail(new JsonAborted())
+    this.leave()
+    if (this.#tooMuch) this.#closeConnection()
+  }
+
+  #closeConnection (): void {
+    // HTTP/2 ends the stream alone (NO_ERROR): its connection carries others.
+    if (this.#request.httpVersionMajor >= 2) (this.#request as any).stream?.close(0)
+    else this.#request.socket.destroySoon()
+  }
+}

@@ -1,0 +1,139 @@
+// Admission: one onRequest hook and one onSend hook a context through which every request passes the stages
+// that may refuse it, in a fixed order. It prevents the plugins from each paying for hooks and listeners of their
+// own, and from running in whatever order they were registered in.
+//
+//   onRequest ─▶ metrics ─▶ lifecycle ─▶ pressure ─▶ rate-limit ─▶ deadline ─▶ concurrency ─▶ the app
+//                  │            each: go on, refuse, or hold the ticket and resume it later
+//   after that     answered (onSend) ─▶ head (first byte) ─▶ close (reply or socket, once)
+import type { FastifyInstance, FastifyReply, FastifyRequest, RouteOptions } from 'fastify'
+import { systemClock, type Clock } from './clock.ts'
+import { listEarlyRoutes } from './early-routes.ts'
+import { routeOf, type Route, type RouteFacts } from './route.ts'
+import { routeSetting, suiteState, type SuiteState } from './suite-state.ts'
+import { RefusalLog } from './telemetry.ts'
+import { Ticket, ticketOf } from './ticket.ts'
+
+/** The stages in the order in which a request meets them. */
+export const STAGES = ['metrics', 'lifecycle', 'pressure', 'rate-limit', 'deadline', 'concurrency'] as const
+export type StageName = typeof STAGES[number]
+
+export interface Stage<Settings = any> {
+  readonly name: StageName
+  /** The route's `config` key that this stage reads; undefined reads none. */
+  readonly configKey?: string
+  /** Throws FST_SURGE_BAD_OPTION when the route's setting cannot be used; called at boot for every route declared later. */
+  check?: (setting: unknown, route: RouteFacts) => void
+  /** The stage's settings for one route, made at its first request; undefined lets the route pass. */
+  configure: (setting: unknown, route: RouteFacts) => Settings | undefined
+  /** True lets the ticket pass. False: it was refused, or is held and will be resumed. */
+  enter: (ticket: Ticket, settings: Settings) => boolean
+  /** The handler is done: its payload is on its way through onSend, or was dropped because the suite answered before it. */
+  answered?: (ticket: Ticket) => void
+  /** The reply's head is being written: the first byte, also of a raw writer; for an upgrade, the hijack. */
+  head?: (ticket: Ticket) => void
+  /** The reply is over, or its client is gone. Exactly once a ticket. */
+  close?: (ticket: Ticket) => void
+}
+
+const kAdmission = Symbol.for('fastify-surge.admission')
+
+export class Admission {
+  readonly clock: Clock
+  readonly refusals: RefusalLog
+  readonly suite: SuiteState
+  /** Stages in order; a ticket walks them by index. */
+  readonly stages: Stage[] = []
+  readonly #routes = new Map<string, Route>()
+  /** A WeakMap on `config` misses the sharing of GET and HEAD, a Map on the key alone costs a string a request: so both. */
+  readonly #byConfig = new WeakMap<object, Route>()
+  readonly #app: FastifyInstance
+
+  constructor (app: FastifyInstance, clock: Clock) {
+    this.#app = app
+    this.clock = clock
+    this.suite = suiteState(app)
+    this.refusals = new RefusalLog(app.log, clock)
+  }
+
+  add (stage: Stage): void {
+    this.stages.push(stage)
+    this.stages.sort((a, b) => STAGES.indexOf(a.name) - STAGES.indexOf(b.name))
+    this.#routes.clear()
+  }
+
+  /** The route of a request, with every stage's settings for it. */
+  route (request: FastifyRequest): Route {
+    const { config } = request.routeOptions
+    const known = this.#byConfig.get(config)
+    if (known !== undefined) return known
+    const facts = routeOf(request.is404 ? undefined : config)
+    let route = this.#routes.get(facts.key)
+    if (route === undefined) {
+      route = { ...facts, settings: this.stages.map(stage => this.#configure(stage, facts)) }
+      this.#routes.set(facts.key, route)
+    }
+    this.#byConfig.set(config, route)
+    return route
+  }
+
+  #setting (stage: Stage, facts: RouteFacts): unknown {
+    if (stage.configKey === undefined) return undefined
+    return routeSetting(this.suite, stage.configKey, facts.methods, facts.url, facts.config)
+  }
+
+  #configure (stage: Stage, facts: RouteFacts): unknown {
+    try {
+      stage.check?.(this.#setting(stage, facts), facts)
+      return stage.configure(this.#setting(stage, facts), facts)
+    } catch (err) {
+      // Only a route that was declared before the plugin gets here: boot could not see its config, and its
+      // clients must not pay for that with a 500.
+      this.#app.log.error({ err, route: facts.key }, `the ${stage.name} config of a route cannot be used; the defaults hold for it`)
+      return stage.configure(undefined, facts)
+    }
+  }
+
+  /** Boot check of one declared route. */
+  checkRoute (facts: RouteFacts): void {
+    for (const stage of this.stages) stage.check?.(this.#setting(stage, facts), facts)
+  }
+}
+
+/** The admission of this context, made and hooked up by the first plugin that asks for it. */
+export function admissionOf (app: FastifyInstance, clock: Clock = systemClock): Admission {
+  const scope = app as unknown as Record<symbol, Admission | undefined>
+  if (Object.hasOwn(scope, kAdmission)) return scope[kAdmission]!
+  const enclosed = scope[kAdmission] !== undefined
+  const admission = new Admission(app, clock)
+  scope[kAdmission] = admission
+
+  function surgeAdmission (request: FastifyRequest, reply: FastifyReply, done: (error?: Error) => void): void {
+    const ticket = ticketOf(request.raw) ?? new Ticket(request, reply, admission)
+    ticket.pass(admission, done)
+  }
+
+  function surgeAnswered (request: FastifyRequest, _reply: FastifyReply, _payload: unknown, done: () => void): void {
+    const ticket = ticketOf(request.raw)
+    if (ticket?.refused === false) ticket.settle()
+    done()
+  }
+
+  function surgeCheckRoute (route: RouteOptions): void {
+    admission.checkRoute(routeOf(rememberConstraints(route)))
+  }
+
+  listEarlyRoutes(app)
+  app.addHook('onRequest', surgeAdmission)
+  if (!enclosed) app.addHook('onSend', surgeAnswered)
+  app.addHook('onRoute', surgeCheckRoute)
+  return admission
+}
+
+/** A route's constraints (host, version) are visible here only, and belong to its key. */
+function rememberConstraints (route: RouteOptions) {
+  const { constraints } = route as { constraints?: object }
+  if (constraints !== undefined && Object.keys(constraints).length > 0) {
+    route.config = { ...route.config, [Symbol.for('fastify-surge.constraints')]: JSON.stringify(constraints) } as typeof route.config
+  }
+  return { ...route.config, url: route.url, method: route.method }
+}

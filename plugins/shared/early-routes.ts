@@ -1,0 +1,35 @@
+// Names the routes that were declared before the suite loaded: they get admission only, and a server that
+// believes otherwise would run unprotected without a word (fastify-rate-limit#292, #362).
+import type { FastifyInstance } from 'fastify'
+
+const kListed = Symbol.for('fastify-surge.early-routes')
+
+/** Warns once an app, at the first plugin that loads. */
+export function listEarlyRoutes (app: FastifyInstance): void {
+  const scope = app as unknown as Record<symbol, true | undefined>
+  if (scope[kListed]) return
+  scope[kListed] = true
+  const routes = declaredRoutes(app)
+  if (routes.length === 0) return
+  app.log.warn(
+    { routes },
+    `${routes.length} route${routes.length === 1 ? ' was' : 's were'} declared before fastify-surge loaded and ${routes.length === 1 ? 'gets' : 'get'} admission only, no compression, ETag or jsonStream: ${routes.join(', ')}. ` +
+    'Declare routes behind `await app.register(surge)`.'
+  )
+}
+
+/** 'GET /items' and so on. Fastify lists routes as a drawing only, one branch a line, nested by common prefix. */
+export function declaredRoutes (app: FastifyInstance): string[] {
+  const routes: string[] = []
+  const prefixes: string[] = []
+  for (const line of app.printRoutes({ commonPrefix: false }).split('\n')) {
+    const branch = /^([│ ]*)[├└]── (.*?)(?: \(([A-Z, -]+)\).*)?$/.exec(line)
+    if (branch === null) continue
+    const depth = branch[1]!.length / 4
+    prefixes.length = depth
+    prefixes.push(branch[2]!)
+    const methods = branch[3]?.split(', ').filter(method => method !== 'HEAD')
+    if (methods !== undefined) routes.push(`${methods.join(',')} ${prefixes.join('')}`)
+  }
+  return routes
+}

@@ -1,0 +1,44 @@
+// What Fastify knows and does not tell: its secondary listeners and the options it was made with. Read by the
+// description of its symbols, in this file only; where a version has other names we see less and break nothing.
+import type { Server } from 'node:http'
+import type { FastifyInstance, FastifyServerOptions } from 'fastify'
+
+function symbolOf (object: object, description: string): symbol | undefined {
+  for (let scope: object | null = object; scope !== null; scope = Object.getPrototypeOf(scope)) {
+    const symbol = Object.getOwnPropertySymbols(scope).find(symbol => symbol.description === description)
+    if (symbol !== undefined) return symbol
+  }
+  return undefined
+}
+
+function internal (object: object, description: string): unknown {
+  const symbol = symbolOf(object, description)
+  return symbol === undefined ? undefined : (object as any)[symbol]
+}
+
+/** Every listener of the app: `listen()` on 'localhost' opens one an address. The secondary ones exist from `onListen` on. */
+export function listenersOf (app: FastifyInstance): Server[] {
+  const secondary = internal(app, 'fastify.serverBindings')
+  return [app.server, ...(Array.isArray(secondary) ? secondary : [])]
+}
+
+/** The options that the app was made with. */
+export function optionsOf (app: FastifyInstance): FastifyServerOptions {
+  return internal(app, 'fastify.options') as FastifyServerOptions | undefined ?? {}
+}
+
+/** Adds options of node:http for the listeners that Fastify is yet to make; what is there already stays. */
+export function addNodeOptions (app: FastifyInstance, added: object): void {
+  const options = optionsOf(app) as { http?: object, https?: object | boolean | null, http2?: boolean }
+  if (options.http2) return
+  if (typeof options.https === 'object' && options.https !== null) options.https = { ...added, ...options.https }
+  else options.http = { ...added, ...options.http }
+}
+
+/** The validator compiler of a context, made now if no route of it has needed one yet, and whether the user set it. */
+export function validatorCompilerOf (app: FastifyInstance): { compile: (request: any) => any, custom: boolean } {
+  const controller = internal(app, 'fastify.schemaController') as any
+  controller?.setupValidator?.(optionsOf(app))
+  const compile = controller?.validatorCompiler ?? app.validatorCompiler
+  return { compile, custom: controller?.isCustomValidatorCompiler === true }
+}

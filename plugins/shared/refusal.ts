@@ -1,0 +1,78 @@
+// A refusal is a reply prepared at boot and sent as it is: nothing is thrown, serialised or logged
+// a line each, because past the limit the cost of saying no decides the goodput.
+import { STATUS_CODES } from 'node:http'
+import type { FastifyReply, FastifyRequest } from 'fastify'
+import type { SuiteState } from './suite-state.ts'
+
+/** Why and how a request is refused; what `onRefused` is handed. */
+export interface Refusal {
+  /** The plugin that refuses: 'concurrency', 'rate-limit', … */
+  readonly by: string
+  /** A short, stable word for logs and metrics: 'queue_full', 'rate_limited', … */
+  readonly reason: string
+  /** Stable error code, `FST_SURGE_…`. */
+  readonly code: string
+  readonly statusCode: number
+  readonly message: string
+  /** Seconds for `Retry-After`, before jitter; undefined sends none (a handler may have begun: not safe to retry) or one that is known by request only. */
+  readonly retryAfter: number | undefined
+  /** The default body, serialised once. */
+  readonly body: string
+}
+
+/** A request body up to this size that stays unread does not end the connection: closing each would churn a balancer's pool. */
+const UNREAD_BODY_KEPT_BYTES = 64 * 1024
+
+interface CodedError { code: string, statusCode?: number, message: string }
+
+/** Prepares the reply for an error class of errors.ts; `wording` replaces its message. */
+export function prepareRefusal (by: string, reason: string, CodedError: new () => CodedError, retryAfter?: number, wording?: string): Refusal {
+  const error = new CodedError()
+  const { code, statusCode = 503 } = error
+  const message = wording ?? error.message
+  const body = JSON.stringify({ statusCode, code, error: STATUS_CODES[statusCode], message })
+  return { by, reason, code, statusCode, message, retryAfter, body }
+}
+
+/**
+ * Integer seconds, never below `atLeast` and spread over half as much again (10 s at most) and one second more: a
+ * constant would send everybody who was refused together back together.
+ */
+export function jitteredRetryAfter (atLeast: number, random: () => number = Math.random): number {
+  const base = Math.max(1, Math.ceil(atLeast))
+  return base + Math.floor(random() * (Math.min(10, Math.ceil(base / 2)) + 2))
+}
+
+/** True when answering now leaves so much of the request's body unread that the connection has to end with the reply. */
+export function leavesTooMuchUnread (request: FastifyRequest): boolean {
+  const { raw } = request
+  if (raw.complete) return false
+  return raw.headers['transfer-encoding'] !== undefined || Number(raw.headers['content-length'] ?? 0) > UNREAD_BODY_KEPT_BYTES
+}
+
+/** Sends the refusal. The reply passes the user's onSend hooks, not their error handler. `retryAfter` is this request's own wait, in seconds. */
+export function sendRefusal (request: FastifyRequest, reply: FastifyReply, refusal: Refusal, suite: SuiteState, retryAfter = refusal.retryAfter): void {
+  reply.code(refusal.statusCode)
+  reply.header('cache-control', 'no-store')
+  if (retryAfter !== undefined) reply.header('retry-after', jitteredRetryAfter(retryAfter))
+  if (request.raw.httpVersionMajor === 1 && leavesTooMuchUnread(request)) reply.header('connection', 'close')
+  const body = suite.onRefused?.(request, reply, refusal)
+  if (body !== undefined) {
+    reply.send(body)
+    return
+  }
+  reply.header('content-type', 'application/json; charset=utf-8')
+  reply.send(refusal.body)
+}
+
+/** A ready-made `onRefused`: RFC 9457 problem details. */
+export function problemJson (_request: FastifyRequest, reply: FastifyReply, refusal: Refusal): string {
+  reply.header('content-type', 'application/problem+json')
+  return JSON.stringify({
+    type: 'about:blank',
+    title: STATUS_CODES[refusal.statusCode],
+    status: refusal.statusCode,
+    detail: refusal.message,
+    code: refusal.code
+  })
+}

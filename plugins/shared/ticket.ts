@@ -1,0 +1,182 @@
+// A ticket follows one request from its admission to the end of its reply. Its endings are explicit, because
+// Fastify's own are not reliable: onResponse never runs when the client aborts (fastify#6208), and a reply that
+// is pipelined behind an aborted one has no 'close' event on Node 20 and 22.
+import type { IncomingMessage, ServerResponse } from 'node:http'
+import type { Socket } from 'node:net'
+import type { FastifyReply, FastifyRequest } from 'fastify'
+import type { Admission, Stage } from './admission.ts'
+import type { Refusal } from './refusal.ts'
+import { sendRefusal } from './refusal.ts'
+import type { Route } from './route.ts'
+
+const kTicket = Symbol('fastify-surge.ticket')
+const kPipelined = Symbol('fastify-surge.pipelined')
+
+export function ticketOf (raw: IncomingMessage): Ticket | undefined {
+  return (raw as any)[kTicket]
+}
+
+export class Ticket {
+  readonly request: FastifyRequest
+  readonly reply: FastifyReply
+  /** When the request met the first stage, in the clock's milliseconds. */
+  readonly arrival: number
+  route: Route
+  /** Every stage has let it pass: the app's own hooks and handler run, or ran. */
+  started = false
+  /** The handler is done: its payload came to onSend, or it wrote by itself, whether its client still listens or not. */
+  settled = false
+  /** The first byte is out (or the connection was taken over). */
+  headWritten = false
+  /** The reply is over or its client gone. */
+  closed = false
+  /** The suite answers in the app's place. */
+  refused = false
+  /** Owned by the concurrency stage. */
+  waiter: unknown = undefined
+  /** Owned by the deadline stage. */
+  deadline: unknown = undefined
+  #admission: Admission
+  #watching: readonly Stage[]
+  #next = 0
+  #done: (error?: Error) => void = noop
+  readonly writeHead: ServerResponse['writeHead']
+
+  constructor (request: FastifyRequest, reply: FastifyReply, admission: Admission) {
+    this.request = request
+    this.reply = reply
+    this.arrival = admission.clock.now()
+    this.route = admission.route(request)
+    this.#admission = admission
+    this.#watching = admission.stages
+    const raw = request.raw as any
+    const res = reply.raw
+    raw[kTicket] = this
+    this.writeHead = res.writeHead
+    res.writeHead = watchedWriteHead as typeof res.writeHead
+    res.on('close', closedReply)
+    // A reply without a socket stands behind another one on the same connection.
+    if (res.socket === null) watchSocket(raw.socket, this)
+    if (raw.headers.upgrade !== undefined) watchHijack(this)
+  }
+
+  /** Walks the stages of one context; `done` goes on to the app. A client that is gone gets no handler. */
+  pass (admission: Admission, done: (error?: Error) => void): void {
+    if (admission !== this.#admission) {
+      this.#admission = admission
+      this.#watching = [...this.#watching, ...admission.stages]
+      this.route = admission.route(this.request)
+    }
+    if (this.request.raw.socket?.destroyed) {
+      this.close()
+      return
+    }
+    this.#next = 0
+    this.#done = done
+    this.resume()
+  }
+
+  /** Goes on behind the stage that held the ticket. */
+  resume (): void {
+    if (this.closed || this.refused) return
+    const { stages } = this.#admission
+    const { settings, exempt } = this.route
+    while (this.#next < stages.length) {
+      const index = this.#next++
+      const stage = stages[index]!
+      if (settings[index] === undefined || (exempt && stage.name !== 'lifecycle')) continue
+      if (!stage.enter(this, settings[index])) return
+    }
+    this.started = true
+    this.#done()
+  }
+
+  /** True while the app may still be at work for this request. */
+  get pending (): boolean {
+    return this.started && !this.settled && (this.refused || !this.reply.sent)
+  }
+
+  /** Sends the refusal, or in a dry run only counts it; true when the request may go on. `retryAfter` is this request's own, in seconds. */
+  refuse (refusal: Refusal, dryRun: boolean, retryAfter?: number): boolean {
+    this.count(refusal, dryRun)
+    if (dryRun) return true
+    this.refused = true
+    sendRefusal(this.request, this.reply, refusal, this.#admission.suite, retryAfter)
+    return false
+  }
+
+  /** Counts a refusal that the app words itself, in its error handler or a handler of its own. */
+  count (refusal: Refusal, dryRun: boolean): void {
+    this.#admission.refusals.record(refusal, this.route.key, dryRun)
+  }
+
+  /** For a stage that held the ticket and failed: the app's error handler answers, as it does for any hook that fails. */
+  fail (error: unknown): void {
+    // Not the stage's: it came from what ran behind it, where nobody is left to hand it to.
+    if (this.started) throw error
+    if (this.closed || this.refused) return
+    this.#done(error as Error)
+  }
+
+  /** The handler is done, and its reply is on the way (or dropped, when the suite answered before it). */
+  settle (): void {
+    if (this.settled) return
+    this.settled = true
+    for (const stage of this.#watching) stage.answered?.(this)
+  }
+
+  head (): void {
+    if (this.headWritten) return
+    this.headWritten = true
+    for (const stage of this.#watching) stage.head?.(this)
+  }
+
+  close (): void {
+    if (this.closed) return
+    this.closed = true
+    this.reply.raw.removeListener('close', closedReply)
+    unwatchSocket(this.request.raw.socket, this)
+    for (const stage of this.#watching) stage.close?.(this)
+  }
+}
+
+function noop () {}
+
+function closedReply (this: ServerResponse): void {
+  ticketOf(this.req)!.close()
+}
+
+/** Shared by all replies: a closure each would cost more than everything else here. Node calls it for implicit heads too. */
+function watchedWriteHead (this: ServerResponse, ...args: Parameters<ServerResponse['writeHead']>): ServerResponse {
+  const ticket = ticketOf(this.req)!
+  ticket.head()
+  return ticket.writeHead.apply(this, args)
+}
+
+/** An upgrade writes to the socket and never calls writeHead: taking over the reply is its first byte. */
+function watchHijack (ticket: Ticket): void {
+  const { reply } = ticket
+  const { hijack } = reply
+  reply.hijack = function watchedHijack () {
+    ticket.head()
+    return hijack.call(reply)
+  }
+}
+
+interface Watched extends Socket { [kPipelined]?: Set<Ticket> }
+
+function watchSocket (socket: Watched, ticket: Ticket): void {
+  if (socket[kPipelined] === undefined) {
+    socket[kPipelined] = new Set()
+    socket.once('close', closedSocket)
+  }
+  socket[kPipelined].add(ticket)
+}
+
+function unwatchSocket (socket: Watched | null, ticket: Ticket): void {
+  socket?.[kPipelined]?.delete(ticket)
+}
+
+function closedSocket (this: Watched): void {
+  for (const ticket of [...this[kPipelined]!]) ticket.close()
+}

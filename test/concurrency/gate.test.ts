@@ -1,0 +1,198 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { Gate } from '../../plugins/concurrency/gate.ts'
+import { Waiter, type Priority, type ShedReason } from '../../plugins/concurrency/waiter.ts'
+import { FakeClock } from '../support/fake-clock.ts'
+
+const defaults = { limit: 2, maxQueue: 2, maxWait: 500, orphanTimeout: 30_000 }
+
+class Claim extends Waiter {
+  readonly name: string
+  readonly #log: string[]
+
+  constructor (name: string, log: string[] = [], priority: Priority = 1) {
+    super(priority)
+    this.name = name
+    this.#log = log
+  }
+
+  override admitted () { this.#log.push(`${this.name} admitted`) }
+  override shed (reason: ShedReason) { this.#log.push(`${this.name} ${reason}`) }
+}
+
+function setUp (options = {}) {
+  const clock = new FakeClock()
+  return { clock, log: [] as string[], gate: new Gate({ ...defaults, ...options }, clock) }
+}
+
+test('admits up to the limit, lets wait up to maxQueue, sheds the rest', () => {
+  const { gate } = setUp()
+  const outcomes = ['a', 'b', 'c', 'd', 'e'].map(name => gate.enter(new Claim(name)))
+  assert.deepEqual(outcomes, ['RUN', 'RUN', 'WAIT', 'WAIT', 'queue_full'])
+  const { inflight, queued, shed } = gate.stats()
+  assert.deepEqual({ inflight, queued, full: shed.queue_full }, { inflight: 2, queued: 2, full: 1 })
+})
+
+test('hands a slot to the oldest waiter in the same tick, and never to a newcomer', () => {
+  const { gate, log } = setUp({ limit: 1 })
+  const a = new Claim('a', log)
+  const b = new Claim('b', log)
+  const c = new Claim('c', log)
+  gate.enter(a); gate.enter(b); gate.enter(c)
+  gate.leave(a)
+  assert.deepEqual(log, ['b admitted'])
+  assert.equal(gate.enter(new Claim('d', log)), 'WAIT')
+})
+
+test('sheds a waiter at maxWait, not a millisecond before', () => {
+  const { gate, clock, log } = setUp({ limit: 1 })
+  gate.enter(new Claim('a', log))
+  gate.enter(new Claim('b', log))
+  clock.advance(499)
+  assert.deepEqual(log, [])
+  clock.advance(1)
+  assert.deepEqual(log, ['b queue_timeout'])
+  assert.equal(gate.stats().queued, 0)
+})
+
+test('one timer serves every waiter, each at its own time', () => {
+  const { gate, clock, log } = setUp({ limit: 1, maxQueue: 10 })
+  gate.enter(new Claim('a', log))
+  for (const name of ['b', 'c', 'd']) {
+    gate.enter(new Claim(name, log))
+    assert.equal(clock.timers, 1)
+    clock.advance(100)
+  }
+  clock.advance(200)
+  assert.deepEqual(log, ['b queue_timeout'])
+  clock.advance(100)
+  assert.deepEqual(log, ['b queue_timeout', 'c queue_timeout'])
+  clock.advance(100)
+  assert.deepEqual(log, ['b queue_timeout', 'c queue_timeout', 'd queue_timeout'])
+  assert.equal(clock.timers, 0)
+})
+
+test('a waiter is shed in time although the timer was set for an orphan far later', () => {
+  const { gate, clock, log } = setUp({ limit: 1 })
+  const a = new Claim('a', log)
+  gate.enter(a)
+  gate.orphan(a)
+  gate.enter(new Claim('b', log))
+  clock.advance(500)
+  assert.deepEqual(log, ['b queue_timeout'])
+})
+
+test('a waiter that leaves gives its place back and is not admitted', () => {
+  const { gate, log } = setUp({ limit: 1, maxQueue: 1 })
+  const a = new Claim('a', log)
+  const b = new Claim('b', log)
+  gate.enter(a); gate.enter(b)
+  gate.leave(b)
+  assert.equal(b.state, 'GONE')
+  assert.equal(gate.enter(new Claim('c', log)), 'WAIT')
+  gate.leave(a)
+  assert.deepEqual(log, ['c admitted'])
+})
+
+test('leaving twice releases once', () => {
+  const { gate } = setUp()
+  const a = new Claim('a')
+  gate.enter(a)
+  gate.leave(a)
+  gate.leave(a)
+  assert.equal(gate.stats().inflight, 0)
+})
+
+test('an orphan holds its slot until it leaves', () => {
+  const { gate, log } = setUp({ limit: 1 })
+  const a = new Claim('a', log)
+  gate.enter(a)
+  gate.orphan(a)
+  assert.deepEqual([gate.stats().inflight, gate.stats().orphans], [1, 1])
+  assert.equal(gate.enter(new Claim('b', log)), 'WAIT')
+  gate.leave(a)
+  assert.deepEqual(log, ['b admitted'])
+  assert.equal(gate.stats().orphans, 0)
+})
+
+test('the slot of an orphan is taken back at orphanTimeout, once', () => {
+  const { gate, clock, log } = setUp({ limit: 1, maxWait: 100_000 })
+  const a = new Claim('a', log)
+  gate.enter(a)
+  gate.orphan(a)
+  gate.enter(new Claim('b', log))
+  clock.advance(29_999)
+  assert.deepEqual(log, [])
+  clock.advance(1)
+  assert.deepEqual(log, ['b admitted'])
+  gate.leave(a)
+  assert.deepEqual([gate.stats().inflight, gate.stats().orphansTimedOut], [1, 1])
+})
+
+test('only one who runs can become an orphan', () => {
+  const { gate } = setUp({ limit: 1 })
+  const a = new Claim('a')
+  const b = new Claim('b')
+  gate.enter(a); gate.enter(b)
+  gate.orphan(b)
+  assert.equal(b.state, 'WAIT')
+  gate.leave(a)
+  gate.orphan(a)
+  assert.equal(gate.stats().orphans, 0)
+})
+
+test('higher priorities are admitted first, and evict the oldest of the lowest when the room is full', () => {
+  const { gate, log } = setUp({ limit: 1, maxQueue: 2 })
+  const running = new Claim('running', log)
+  gate.enter(running)
+  gate.enter(new Claim('low 1', log, 2))
+  gate.enter(new Claim('low 2', log, 2))
+  assert.equal(gate.enter(new Claim('normal', log, 1)), 'WAIT')
+  assert.deepEqual(log, ['low 1 evicted'])
+  assert.equal(gate.enter(new Claim('low 3', log, 2)), 'queue_full')
+  const critical = new Claim('critical', log, 0)
+  gate.enter(critical)
+  gate.leave(running)
+  assert.deepEqual(log, ['low 1 evicted', 'low 2 evicted', 'critical admitted'])
+  gate.leave(critical)
+  assert.equal(log.at(-1), 'normal admitted')
+})
+
+test('a lower limit cancels nothing, a higher one admits at once', () => {
+  const { gate, log } = setUp({ limit: 2 })
+  const a = new Claim('a', log)
+  const b = new Claim('b', log)
+  gate.enter(a); gate.enter(b); gate.enter(new Claim('c', log))
+  gate.tune(1)
+  gate.leave(a)
+  assert.deepEqual(log, [])
+  assert.equal(gate.stats().inflight, 1)
+  gate.tune(2)
+  assert.deepEqual(log, ['c admitted'])
+})
+
+test('a draining gate sheds newcomers, serves who waits, and resolves at rest', async () => {
+  const { gate, log } = setUp({ limit: 1 })
+  const a = new Claim('a', log)
+  const b = new Claim('b', log)
+  gate.enter(a); gate.enter(b)
+  let drained = false
+  const drain = gate.drain().then(() => { drained = true })
+  assert.equal(gate.stats().state, 'DRAINING')
+  assert.equal(gate.enter(new Claim('c', log)), 'draining')
+  gate.leave(a)
+  assert.deepEqual(log, ['b admitted'])
+  await Promise.resolve()
+  assert.equal(drained, false)
+  gate.leave(b)
+  await drain
+  assert.equal(gate.stats().state, 'CLOSED')
+  gate.reopen()
+  assert.equal(gate.enter(new Claim('d', log)), 'RUN')
+})
+
+test('a gate without a waiting room sheds at the limit', () => {
+  const { gate } = setUp({ limit: 1, maxQueue: 0 })
+  gate.enter(new Claim('a'))
+  assert.equal(gate.enter(new Claim('b')), 'queue_full')
+})

@@ -1,0 +1,430 @@
+import assert from 'node:assert/strict'
+import { once } from 'node:events'
+import { Readable } from 'node:stream'
+import { test, type TestContext } from 'node:test'
+import Fastify, { type FastifyInstance } from 'fastify'
+import concurrency, { type ConcurrencyOptions } from '../../plugins/concurrency/index.ts'
+import { RawClient, deferred, eventually, listen } from '../support/raw-http.ts'
+
+async function serve (t: TestContext, options: ConcurrencyOptions, routes: (app: FastifyInstance) => void): Promise<{ app: FastifyInstance, port: number }> {
+  const app = Fastify({ forceCloseConnections: true })
+  t.after(() => app.close())
+  await app.register(concurrency, options)
+  routes(app)
+  return { app, port: await listen(app) }
+}
+
+function atRest (app: FastifyInstance, group?: string): boolean {
+  const { inflight, queued, orphans } = app.concurrency.stats(group)
+  return inflight === 0 && queued === 0 && orphans === 0
+}
+
+test('the request past limit and queue gets a prepared 503 with Retry-After and keeps its connection', async t => {
+  const gate = deferred()
+  const { app, port } = await serve(t, { limit: 1, maxQueue: 0 }, app => {
+    app.get('/', async () => { await gate.promise; return 'done' })
+  })
+  const first = (await RawClient.connect(port)).get('/')
+  await eventually(() => app.concurrency.stats().inflight === 1, 'first admitted')
+  const second = (await RawClient.connect(port)).get('/')
+  const refused = await second.reply()
+  assert.equal(refused.status, 503)
+  assert.equal(JSON.parse(refused.body).code, 'FST_SURGE_QUEUE_FULL')
+  assert.match(refused.headers['retry-after']!, /^[1-9]\d*$/)
+  assert.equal(refused.headers['cache-control'], 'no-store')
+  gate.resolve()
+  assert.equal((await first.reply()).body, 'done')
+  assert.equal((await second.get('/').reply()).status, 200)
+  await eventually(() => atRest(app), 'at rest')
+})
+
+test('Retry-After is spread, so that those refused together do not come back together', async t => {
+  const { app, port } = await serve(t, { limit: 1, maxQueue: 0 }, app => { app.get('/', () => new Promise(() => {})) })
+  const holder = (await RawClient.connect(port)).get('/')
+  t.after(() => holder.end())
+  await eventually(() => app.concurrency.stats().inflight === 1, 'held')
+  const client = await RawClient.connect(port)
+  const seen = new Set<string>()
+  for (let i = 0; i < 60; i++) seen.add((await client.get('/').reply()).headers['retry-after']!)
+  assert.ok(seen.size > 1, `always ${[...seen]}`)
+})
+
+test('a waiter is answered 503 FST_SURGE_QUEUE_TIMEOUT after maxWait', async t => {
+  const { app, port } = await serve(t, { limit: 1, maxWait: 30 }, app => { app.get('/', () => new Promise(() => {})) })
+  const holder = (await RawClient.connect(port)).get('/')
+  await eventually(() => app.concurrency.stats().inflight === 1, 'held')
+  const reply = await (await RawClient.connect(port)).get('/').reply()
+  assert.equal(JSON.parse(reply.body).code, 'FST_SURGE_QUEUE_TIMEOUT')
+  holder.end()
+})
+
+test('the handler of a client that left while queued never runs', async t => {
+  const gate = deferred()
+  let ran = 0
+  const { app, port } = await serve(t, { limit: 1, maxWait: 60_000 }, app => {
+    app.get('/hold', async () => { await gate.promise; return 'ok' })
+    app.get('/counted', async () => { ran++; return 'ok' })
+  })
+  const holder = (await RawClient.connect(port)).get('/hold')
+  await eventually(() => app.concurrency.stats().inflight === 1, 'held')
+  const gone = (await RawClient.connect(port)).get('/counted')
+  await eventually(() => app.concurrency.stats().queued === 1, 'queued')
+  gone.reset()
+  await eventually(() => app.concurrency.stats().queued === 0, 'left the queue')
+  gate.resolve()
+  await holder.reply()
+  await eventually(() => atRest(app), 'at rest')
+  assert.equal(ran, 0)
+  assert.equal(app.concurrency.stats().gone, 1)
+})
+
+test('a queued POST with a large unread body is gone within maxWait, although its socket is paused', async t => {
+  let ran = 0
+  const { app, port } = await serve(t, { limit: 1, maxWait: 50 }, app => {
+    app.get('/hold', () => new Promise(() => {}))
+    app.post('/', { bodyLimit: 1e7 }, async () => { ran++; return 'ok' })
+  })
+  const holder = (await RawClient.connect(port)).get('/hold')
+  await eventually(() => app.concurrency.stats().inflight === 1, 'held')
+  const gone = (await RawClient.connect(port)).post('/', JSON.stringify('x'.repeat(2 << 20)))
+  await eventually(() => app.concurrency.stats().queued === 1, 'queued')
+  gone.reset()
+  await eventually(() => app.concurrency.stats().queued === 0, 'gone')
+  assert.equal(ran, 0)
+  holder.end()
+})
+
+test('a handler that goes on without its client is an orphan, and holds its slot until it settles', async t => {
+  const gate = deferred()
+  const { app, port } = await serve(t, { limit: 1 }, app => {
+    app.post('/', async () => { await gate.promise; return 'late' })
+  })
+  const client = (await RawClient.connect(port)).post('/', '{}')
+  await eventually(() => app.concurrency.stats().inflight === 1, 'runs')
+  client.reset()
+  await eventually(() => app.concurrency.stats().orphans === 1, 'orphaned')
+  assert.equal(app.concurrency.stats().inflight, 1)
+  gate.resolve()
+  await eventually(() => atRest(app), 'at rest (fastify#6208: onResponse never runs for it)')
+})
+
+test('the slot of a handler that never settles is taken back at orphanTimeout', async t => {
+  const { app, port } = await serve(t, { limit: 1, orphanTimeout: 40 }, app => { app.get('/', () => new Promise(() => {})) })
+  const client = (await RawClient.connect(port)).get('/')
+  await eventually(() => app.concurrency.stats().inflight === 1, 'runs')
+  client.reset()
+  await eventually(() => atRest(app), 'taken back')
+  assert.equal(app.concurrency.stats().orphansTimedOut, 1)
+})
+
+test('pipelined requests of an aborted connection give back every slot', async t => {
+  const gate = deferred()
+  const { app, port } = await serve(t, { limit: 100, orphanTimeout: 60_000 }, app => { app.get('/', async () => { await gate.promise; return 'ok' }) })
+  const client = await RawClient.connect(port)
+  for (let i = 0; i < 20; i++) client.get('/')
+  await eventually(() => app.concurrency.stats().inflight === 20, 'all run')
+  client.reset()
+  await eventually(() => app.concurrency.stats().orphans === 20, 'all orphaned')
+  gate.resolve()
+  await eventually(() => atRest(app), 'at rest')
+})
+
+test('an ordinary stream holds its slot to its end; its abort gives it back', async t => {
+  const stream = new Readable({ read () {} })
+  const { app, port } = await serve(t, { limit: 5 }, app => {
+    app.get('/', (_request, reply) => reply.type('text/plain').send(stream))
+    app.get('/silent', (_request, reply) => reply.type('text/plain').send(new Readable({ read () {} })))
+  })
+  const client = (await RawClient.connect(port)).get('/')
+  stream.push('first')
+  await client.until(received => received.includes('first'))
+  assert.equal(app.concurrency.stats().inflight, 1)
+  stream.push(null)
+  assert.equal((await client.reply()).body, 'first')
+  await eventually(() => atRest(app), 'at rest after the end')
+  const aborted = (await RawClient.connect(port)).get('/silent')
+  await eventually(() => app.concurrency.stats().inflight === 1, 'runs')
+  aborted.reset()
+  await eventually(() => atRest(app), 'at rest after the abort, although no byte was sent')
+})
+
+test('an event stream, a hijacked reply and a raw writer give their slot back at the first byte', async t => {
+  const { app, port } = await serve(t, { limit: 1, maxQueue: 0 }, app => {
+    app.get('/sse', (_request, reply) => {
+      const events = new Readable({ read () {} })
+      events.push('data: 1\n\n')
+      return reply.header('content-type', 'text/event-stream').send(events)
+    })
+    app.get('/hijacked', (_request, reply) => {
+      reply.hijack()
+      reply.raw.writeHead(200)
+      reply.raw.write('x')
+    })
+    app.get('/raw', (_request, reply) => { reply.raw.write('x') })
+  })
+  for (const path of ['/sse', '/hijacked', '/raw']) {
+    const client = (await RawClient.connect(port)).get(path)
+    await client.until(received => received.includes('\r\n\r\n'))
+    assert.equal(app.concurrency.stats().inflight, 0, path)
+    client.reset()
+  }
+})
+
+test('an upgrade gives its slot back when it is taken over', async t => {
+  const { app, port } = await serve(t, { limit: 1 }, app => {
+    app.get('/ws', (_request, reply) => {
+      reply.hijack()
+      reply.raw.socket!.write('HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: echo\r\n\r\n')
+    })
+  })
+  const client = (await RawClient.connect(port)).get('/ws', 'Connection: Upgrade\r\nUpgrade: echo\r\n')
+  await client.until(received => received.includes('101'))
+  assert.equal(app.concurrency.stats().inflight, 0)
+  client.end()
+})
+
+test('errors, 404s, HEAD, schema errors and failing hooks give their slot back', async t => {
+  const { app, port } = await serve(t, { limit: 1, maxQueue: 0 }, app => {
+    app.get('/throws', async () => { throw new Error('boom') })
+    app.get('/ok', async () => 'ok')
+    app.post('/schema', { schema: { body: { type: 'object', required: ['a'] } } }, async () => 'ok')
+    app.get('/hook', { preHandler: async () => { throw new Error('no') } }, async () => 'ok')
+    app.get('/onsend', { onSend: async () => { throw new Error('no') } }, async () => 'ok')
+  })
+  const client = await RawClient.connect(port)
+  const statuses = []
+  for (const path of ['/throws', '/nowhere', '/ok', '/hook', '/onsend']) {
+    statuses.push((await client.get(path).reply()).status)
+    await eventually(() => atRest(app), path)
+  }
+  statuses.push((await client.post('/schema', '{}').reply()).status)
+  await eventually(() => atRest(app), 'schema')
+  statuses.push((await client.post('/schema', '{').reply()).status)
+  await eventually(() => atRest(app), 'bad JSON')
+  assert.deepEqual(statuses, [500, 404, 200, 500, 500, 400, 400])
+  const head = (await RawClient.connect(port)).send('HEAD /ok HTTP/1.1\r\nHost: test\r\n\r\n')
+  await head.until(received => received.includes('\r\n\r\n'))
+  await eventually(() => atRest(app), 'HEAD')
+})
+
+test('2,000 aborted requests of every kind leave all counters at zero, and no queued one ran', async t => {
+  let ran = 0
+  const { app, port } = await serve(t, { limit: 8, maxQueue: 50, maxWait: 200 }, app => {
+    async function work () {
+      ran++
+      await new Promise(resolve => setTimeout(resolve, 3))
+      return { ok: true }
+    }
+    app.get('/', work)
+    app.post('/', work)
+  })
+  const kinds = [
+    (client: RawClient) => client.get('/'),
+    (client: RawClient) => client.post('/', '{"a":1}'),
+    (client: RawClient) => client.send('POST / HTTP/1.1\r\nHost: t\r\nContent-Type: application/json\r\nContent-Length: 100\r\n\r\n{"half":'),
+    (client: RawClient) => client.get('/').get('/').post('/', '{}').get('/')
+  ]
+  for (let batch = 0; batch < 40; batch++) {
+    await Promise.all(Array.from({ length: 50 }, async (_, i) => {
+      const client = await RawClient.connect(port)
+      kinds[i % kinds.length]!(client)
+      if (i % 3 > 0) await new Promise(resolve => setImmediate(resolve))
+      if (i % 2 === 0) client.reset()
+      else client.end()
+      await client.closed
+    }))
+  }
+  await eventually(() => atRest(app), 'at rest after 2,000 aborts')
+  const { admitted, gone, shed } = app.concurrency.stats()
+  assert.ok(gone + shed.queue_full + shed.queue_timeout > 0, 'some were queued when they left')
+  assert.ok(ran <= admitted, `${ran} handlers for ${admitted} admitted`)
+  const after = await (await RawClient.connect(port)).get('/').reply()
+  assert.equal(after.status, 200)
+})
+
+test('groups have gates of their own; config.concurrency false has none', async t => {
+  const { app, port } = await serve(t, { groups: { reports: { limit: 1, maxQueue: 0 } } }, app => {
+    app.get('/report', { config: { concurrency: 'reports' } }, () => new Promise(() => {}))
+    app.get('/other', async () => 'ok')
+    app.get('/free', { config: { concurrency: false } }, async () => app.concurrency.stats().inflight)
+  })
+  const holder = (await RawClient.connect(port)).get('/report')
+  await eventually(() => app.concurrency.stats('reports').inflight === 1, 'held')
+  const client = await RawClient.connect(port)
+  assert.equal((await client.get('/report').reply()).status, 503)
+  assert.equal((await client.get('/other').reply()).status, 200)
+  assert.equal((await client.get('/free').reply()).body, '0')
+  holder.end()
+})
+
+test('a route may fix its priority, or take it from the request', async t => {
+  const gates = [deferred(), deferred()]
+  const order: string[] = []
+  const { app, port } = await serve(t, { limit: 1, maxWait: 60_000, priority: request => request.headers['x-low'] ? 2 : 1 }, app => {
+    app.get('/hold', async () => { await gates[0]!.promise; return 'ok' })
+    app.get('/critical', { config: { concurrency: { priority: 0 } } }, async () => { order.push('critical'); return 'ok' })
+    app.get('/plain', async request => { order.push(request.headers['x-low'] ? 'low' : 'normal'); return 'ok' })
+  })
+  const holder = (await RawClient.connect(port)).get('/hold')
+  await eventually(() => app.concurrency.stats().inflight === 1, 'held')
+  const clients = [
+    (await RawClient.connect(port)).get('/plain', 'X-Low: 1\r\n'),
+    (await RawClient.connect(port)).get('/plain'),
+    (await RawClient.connect(port)).get('/critical')
+  ]
+  await eventually(() => app.concurrency.stats().queued === 3, 'all wait')
+  gates[0]!.resolve()
+  await Promise.all([holder, ...clients].map(client => client.reply()))
+  assert.deepEqual(order, ['critical', 'normal', 'low'])
+})
+
+test('run() holds a slot for as long as the task takes, and sheds like a request', async t => {
+  const { app } = await serve(t, { limit: 1, maxQueue: 1, maxWait: 60_000 }, () => {})
+  const gate = deferred<string>()
+  const first = app.concurrency.run(() => gate.promise)
+  const aborter = new AbortController()
+  const second = app.concurrency.run(async () => 'never', { signal: aborter.signal })
+  await assert.rejects(app.concurrency.run(async () => 'never'), { code: 'FST_SURGE_QUEUE_FULL', statusCode: 503 })
+  aborter.abort(new Error('changed my mind'))
+  await assert.rejects(second, /changed my mind/)
+  const third = app.concurrency.run(signal => `third ${signal}`)
+  gate.resolve('first')
+  assert.equal(await first, 'first')
+  assert.equal(await third, 'third undefined')
+  await assert.rejects(app.concurrency.run(async () => { throw new Error('task failed') }), /task failed/)
+  assert.ok(atRest(app))
+  await assert.rejects(app.concurrency.run(async () => 1, { signal: AbortSignal.abort(new Error('before')) }), /before/)
+  assert.ok(atRest(app))
+})
+
+test('drain() refuses newcomers with FST_SURGE_DRAINING and resolves at rest; reopen() takes it back', async t => {
+  const { app, port } = await serve(t, {}, app => { app.get('/', async () => 'ok') })
+  await app.concurrency.drain()
+  const client = await RawClient.connect(port)
+  assert.equal(JSON.parse((await client.get('/').reply()).body).code, 'FST_SURGE_DRAINING')
+  app.concurrency.reopen()
+  assert.equal((await client.get('/').reply()).status, 200)
+})
+
+test('a dry run counts what it would refuse and refuses nothing', async t => {
+  const gate = deferred()
+  const { app, port } = await serve(t, { limit: 1, maxQueue: 0, dryRun: true }, app => {
+    app.get('/', async () => { await gate.promise; return 'ok' })
+  })
+  const clients = await Promise.all([1, 2, 3].map(async () => (await RawClient.connect(port)).get('/')))
+  await eventually(() => app.concurrency.stats().shed.queue_full === 2, 'counted')
+  gate.resolve()
+  for (const client of clients) assert.equal((await client.reply()).status, 200)
+  await eventually(() => atRest(app), 'at rest')
+})
+
+test('an unread body above 64 KB ends the connection of its refusal, a smaller one keeps it', async t => {
+  const { app, port } = await serve(t, { limit: 1, maxQueue: 0 }, app => {
+    app.get('/hold', () => new Promise(() => {}))
+    app.post('/', async () => 'ok')
+  })
+  const holder = (await RawClient.connect(port)).get('/hold')
+  await eventually(() => app.concurrency.stats().inflight === 1, 'held')
+  const small = (await RawClient.connect(port)).post('/', JSON.stringify('x'.repeat(60_000)))
+  assert.notEqual((await small.reply()).headers.connection, 'close')
+  assert.equal((await small.post('/', '{}').reply()).status, 503)
+  const large = (await RawClient.connect(port)).send('POST / HTTP/1.1\r\nHost: t\r\nContent-Length: 1000000\r\n\r\nstart')
+  assert.equal((await large.reply()).headers.connection, 'close')
+  await large.closed
+  const chunked = (await RawClient.connect(port)).send('POST / HTTP/1.1\r\nHost: t\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nx\r\n')
+  assert.equal((await chunked.reply()).headers.connection, 'close')
+  holder.end()
+})
+
+test('routes declared before the plugin are admitted too, in contexts that exist already as well', async () => {
+  const lines: string[] = []
+  const app = Fastify({ logger: { level: 'warn', stream: { write: (line: string) => { lines.push(line) } } } })
+  app.get('/before', async () => 'ok')
+  app.register(async child => { child.get('/child', async () => 'ok') })
+  await app.register(concurrency)
+  await app.inject('/before')
+  await app.inject('/child')
+  assert.equal(app.concurrency.stats().admitted, 2)
+  const warnings = lines.filter(line => line.includes('await app.register(surge)'))
+  assert.equal(warnings.length, 1)
+  assert.match(warnings[0]!, /GET \/before.*GET \/child/)
+})
+
+test('a bad route config fails where the route is declared, and says what to write', async () => {
+  const app = Fastify()
+  await app.register(concurrency, { groups: { reports: { limit: 1 } } })
+  const declare = (setting: unknown) => () => app.get('/bad', { config: { concurrency: setting as any } }, async () => 1)
+  assert.throws(declare({ limt: 3 }), { code: 'FST_SURGE_BAD_OPTION', message: /limt.*Did you mean `limit`\?.*groups/ })
+  assert.throws(declare({ gruop: 'reports' }), { message: /Did you mean `group`/ })
+  assert.throws(declare('report'), { message: /Did you mean 'reports'/ })
+  assert.throws(declare('nothing'), { message: /groups: \{ nothing: \{ limit: … \} \}/ })
+  assert.throws(declare({ priority: 3 }), { message: /priority.*0, 1, 2 or a function, got 3/ })
+  assert.throws(declare(5), { message: /GET \/bad.*got 5/ })
+})
+
+test('bad options fail at boot with key, value and expectation', async () => {
+  const cases: Array<[object, RegExp]> = [
+    [{ limit: 0 }, /`concurrency.limit` to be an integer ≥ 1, got 0/],
+    [{ limit: '5' }, /got '5'/],
+    [{ maxWait: 1.5 }, /maxWait.*milliseconds/],
+    [{ limits: 5 }, /Did you mean `limit`/],
+    [{ groups: { a: { limit: -1 } } }, /`concurrency.groups.a.limit`.*got -1/],
+    [{ groups: { default: {} } }, /default/],
+    [{ groups: [] }, /an object of gates by name/]
+  ]
+  for (const [options, message] of cases) {
+    await assert.rejects(async () => { await Fastify().register(concurrency, options as any) }, { code: 'FST_SURGE_BAD_OPTION', message })
+  }
+})
+
+test('unknown groups and limits are refused by the decorator as well', async () => {
+  const app = Fastify()
+  await app.register(concurrency, { groups: { reports: { limit: 1 } } })
+  assert.throws(() => app.concurrency.stats('report'), /Did you mean 'reports'/)
+  assert.throws(() => app.concurrency.tune(0), /an integer ≥ 1, got 0/)
+  app.concurrency.tune(7, 'reports')
+  assert.equal(app.concurrency.stats('reports').limit, 7)
+})
+
+test('a second registration on the same or an enclosing context is refused, siblings may have their own', async () => {
+  const app = Fastify()
+  await app.register(concurrency)
+  await assert.rejects(async () => { await app.register(concurrency) }, { code: 'FST_SURGE_DUPLICATE' })
+  const siblings = Fastify()
+  for (const limit of [1, 2]) {
+    siblings.register(async child => {
+      await child.register(concurrency, { limit })
+      child.get(`/${limit}`, async () => child.concurrency.stats().limit)
+    })
+  }
+  assert.equal((await siblings.inject('/1')).body, '1')
+  assert.equal((await siblings.inject('/2')).body, '2')
+})
+
+test('a taken decorator is named', async () => {
+  const app = Fastify()
+  app.decorate('concurrency', {} as any)
+  await assert.rejects(async () => { await app.register(concurrency) }, { code: 'FST_SURGE_CLASH', message: /app\.concurrency/ })
+})
+
+test('HTTP/2 requests are admitted, and an RST_STREAM gives the slot back', async t => {
+  const http2 = await import('node:http2')
+  const gate = deferred()
+  const app = Fastify({ http2: true })
+  t.after(() => app.close())
+  await app.register(concurrency, { limit: 1, maxQueue: 0 })
+  app.get('/', async () => { await gate.promise; return 'ok' })
+  await app.listen({ port: 0, host: '127.0.0.1' })
+  const session = http2.connect(`http://127.0.0.1:${(app.server.address() as any).port}`)
+  const stream = session.request({ ':path': '/' })
+  stream.on('error', () => {})
+  await eventually(() => app.concurrency.stats().inflight === 1, 'runs')
+  const second = session.request({ ':path': '/' })
+  const [headers] = await once(second, 'response')
+  assert.equal(headers[':status'], 503)
+  stream.close(http2.constants.NGHTTP2_CANCEL)
+  await eventually(() => app.concurrency.stats().orphans === 1, 'orphaned')
+  gate.resolve()
+  await eventually(() => app.concurrency.stats().inflight === 0, 'at rest')
+  session.destroy()
+})

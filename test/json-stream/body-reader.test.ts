@@ -1,0 +1,94 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { PassThrough } from 'node:stream'
+import { BodyReader, DRAIN_BYTES } from '../../plugins/json-stream/body-reader.ts'
+import type { Clock } from '../../plugins/shared/clock.ts'
+
+function fakeClock (): Clock & { advance: (ms: number) => void } {
+  let time = 0
+  const timers = new Map<object, { at: number, fn: () => void }>()
+  return {
+    now: () => time,
+    setTimeout (fn, ms) {
+      const key = {}
+      timers.set(key, { at: time + ms, fn })
+      return key
+    },
+    clearTimeout: key => { timers.delete(key) },
+    advance (ms) {
+      time += ms
+      for (const [key, { at, fn }] of timers) {
+        if (at <= time && timers.delete(key)) fn()
+      }
+    }
+  }
+}
+
+function reader (clock: Clock = fakeClock()) {
+  const wire = new PassThrough({ highWaterMark: 1024 ** 2 })
+  const body = new BodyReader(wire as any, wire, { decoder: undefined, encoding: 'identity', maxBytes: 1e9, maxRatio: 100, idleTimeout: 1000, clock })
+  return { wire, body }
+}
+
+const later = () => new Promise(resolve => setImmediate(resolve))
+
+test('only a reader that waits is timed, at the limit and not before', async () => {
+  const clock = fakeClock()
+  const { wire, body } = reader(clock)
+  clock.advance(5000)
+  const first = body.read()
+  clock.advance(999)
+  wire.write('a')
+  assert.equal(String(await first), 'a')
+  clock.advance(5000)
+  assert.equal(body.failure, undefined)
+  const second = assert.rejects(body.read(), { code: 'FST_SURGE_JSON_IDLE', statusCode: 408 })
+  clock.advance(1000)
+  await second
+})
+
+test('a chunk is read when it is asked for, and then one', async () => {
+  const { wire, body } = reader()
+  for (const text of ['a', 'b', 'c']) wire.write(text)
+  await later()
+  assert.equal(body.wireBytes, 0)
+  assert.equal(String(await body.read()), 'a')
+  await later()
+  assert.equal(body.wireBytes, 1)
+  wire.end()
+  assert.deepEqual([String(await body.read()), String(await body.read()), await body.read(), await body.read()], ['b', 'c', null, null])
+  assert.ok(body.complete)
+})
+
+test('a wire that closes before its end rejects the read, and every later one', async () => {
+  const { wire, body } = reader()
+  const read = assert.rejects(body.read(), { code: 'FST_SURGE_JSON_ABORTED' })
+  wire.destroy()
+  await read
+  await assert.rejects(body.read(), { code: 'FST_SURGE_JSON_ABORTED' })
+})
+
+test('a drain ends at the end, at its limit, or at its time', async () => {
+  const outcomes: string[] = []
+  const short = reader()
+  short.body.discard(() => outcomes.push('too much of the short one'))
+  short.wire.end(Buffer.alloc(DRAIN_BYTES))
+  await later()
+  await later()
+  assert.ok(short.body.complete)
+
+  const long = reader()
+  long.body.discard(() => outcomes.push('long'))
+  long.wire.write(Buffer.alloc(DRAIN_BYTES))
+  await later()
+  long.wire.write(Buffer.alloc(1))
+  await later()
+  long.wire.write(Buffer.alloc(1))
+  await later()
+
+  const clock = fakeClock()
+  const slow = reader(clock)
+  slow.body.discard(() => outcomes.push('slow'))
+  clock.advance(1000)
+  assert.deepEqual(outcomes, ['long', 'slow'])
+})

@@ -1,0 +1,50 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { Connections } from '../../plugins/lifecycle/connections.ts'
+
+class FakeConnection {
+  bytesRead = 0
+  destroyed = false
+  destroy () { this.destroyed = true }
+}
+
+test('closing ends what is idle and lets the busy finish', () => {
+  const connections = new Connections()
+  const [silent, idle, busy, half] = [new FakeConnection(), new FakeConnection(), new FakeConnection(), new FakeConnection()]
+  for (const connection of [silent, idle, busy, half]) connections.add(connection)
+  idle.bytesRead = 100
+  connections.begin(idle)
+  connections.end(idle)
+  busy.bytesRead = 100
+  connections.begin(busy)
+  half.bytesRead = 20
+  connections.close()
+  assert.deepEqual([silent, idle, busy, half].map(connection => connection.destroyed), [true, true, false, false])
+  connections.end(busy)
+  assert.equal(busy.destroyed, true)
+  connections.destroy()
+  assert.equal(half.destroyed, true)
+})
+
+test('a connection with pipelined requests is busy until the last has ended', () => {
+  const connections = new Connections()
+  const connection = new FakeConnection()
+  connections.add(connection)
+  connections.begin(connection)
+  connections.begin(connection)
+  connections.close()
+  connections.end(connection)
+  assert.equal(connection.destroyed, false)
+  connections.end(connection)
+  assert.equal(connection.destroyed, true)
+})
+
+test('connections that nobody added are left alone', () => {
+  const connections = new Connections()
+  const stranger = new FakeConnection()
+  connections.begin(stranger)
+  connections.end(stranger)
+  connections.close()
+  connections.destroy()
+  assert.equal(stranger.destroyed, false)
+})

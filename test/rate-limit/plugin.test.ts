@@ -1,0 +1,403 @@
+import assert from 'node:assert/strict'
+import { subscribe, unsubscribe } from 'node:diagnostics_channel'
+import { test, type TestContext } from 'node:test'
+import Fastify, { type FastifyInstance, type FastifyServerOptions, type InjectOptions } from 'fastify'
+import officialRateLimit from '@fastify/rate-limit'
+import concurrency from '../../plugins/concurrency/index.ts'
+import rateLimit, { type RateLimitOptions } from '../../plugins/rate-limit/index.ts'
+import { setSuiteState } from '../../plugins/shared/suite-state.ts'
+import { RawClient, deferred, eventually, listen } from '../support/raw-http.ts'
+
+async function limited (t: TestContext, options: RateLimitOptions, routes: (app: FastifyInstance) => void = app => { app.get('/', async () => 'ok') }, server: FastifyServerOptions = {}): Promise<FastifyInstance> {
+  const app = Fastify(server)
+  t.after(() => app.close())
+  await app.register(rateLimit, { timeWindow: '1 minute', ...options })
+  routes(app)
+  await app.ready()
+  return app
+}
+
+function logging (): { lines: any[], server: FastifyServerOptions } {
+  const lines: any[] = []
+  return { lines, server: { logger: { level: 'warn', stream: { write: (line: string) => { lines.push(JSON.parse(line)) } } } } }
+}
+
+async function statuses (app: FastifyInstance, requests: (string | InjectOptions)[]): Promise<number[]> {
+  const seen: number[] = []
+  for (const request of requests) seen.push((await app.inject(request)).statusCode)
+  return seen
+}
+
+test('the request past the quota gets a prepared 429, and the next window is new', async t => {
+  t.mock.timers.enable({ apis: ['Date'] })
+  const app = await limited(t, { max: 2 })
+  const first = await app.inject('/')
+  assert.equal(first.headers['x-ratelimit-limit'], '2')
+  assert.equal(first.headers['x-ratelimit-remaining'], '1')
+  assert.equal(first.headers['x-ratelimit-reset'], '60')
+  assert.equal(first.headers['retry-after'], undefined)
+  t.mock.timers.tick(20_000)
+  assert.equal((await app.inject('/')).headers['x-ratelimit-reset'], '40')
+  const refused = await app.inject('/')
+  assert.equal(refused.statusCode, 429)
+  assert.deepEqual(refused.json(), { statusCode: 429, code: 'FST_SURGE_RATE_LIMITED', error: 'Too Many Requests', message: 'Rate limit exceeded' })
+  assert.equal(refused.headers['x-ratelimit-remaining'], '0')
+  assert.equal(refused.headers['x-ratelimit-reset'], '40')
+  assert.equal(refused.headers['cache-control'], 'no-store')
+  t.mock.timers.tick(39_999)
+  assert.equal((await app.inject('/')).statusCode, 429)
+  t.mock.timers.tick(1)
+  assert.equal((await app.inject('/')).headers['x-ratelimit-remaining'], '1')
+})
+
+test('Retry-After is an integer, never below the true wait, and spread', async t => {
+  t.mock.timers.enable({ apis: ['Date'] })
+  const app = await limited(t, { max: 0, timeWindow: 30_000 })
+  const seen = new Set<number>()
+  for (let i = 0; i < 60; i++) {
+    const value = (await app.inject('/')).headers['retry-after'] as string
+    assert.match(value, /^\d+$/)
+    seen.add(Number(value))
+  }
+  assert.ok(Math.min(...seen) >= 30 && Math.max(...seen) <= 46, String([...seen]))
+  assert.ok(seen.size > 1)
+})
+
+test('404s, OPTIONS and methods that nobody declared are limited, on the same counter as the routes', async t => {
+  const app = await limited(t, { max: 3 })
+  assert.deepEqual(await statuses(app, ['/nope', { method: 'OPTIONS', url: '/' }, { method: 'DELETE', url: '/' }, '/other', '/']), [404, 404, 404, 429, 429])
+})
+
+test('HEAD shares the counter of GET and costs one, not two (the automatic HEAD route runs onRoute again)', async t => {
+  const app = await limited(t, {}, app => { app.get('/', { config: { rateLimit: { max: 4 } } }, async () => 'ok') })
+  const remaining = []
+  for (const method of ['GET', 'HEAD', 'GET', 'HEAD', 'HEAD'] as const) {
+    remaining.push((await app.inject({ method, url: '/' })).headers['x-ratelimit-remaining'])
+  }
+  assert.deepEqual(remaining, ['3', '2', '1', '0', '0'])
+})
+
+test('routes without a config share one counter a client, a route with one has its own', async t => {
+  const app = await limited(t, { max: 2 }, app => {
+    app.get('/a', async () => 'ok')
+    app.get('/b', async () => 'ok')
+    app.get('/own', { config: { rateLimit: { max: 1 } } }, async () => 'ok')
+    app.get('/free', { config: { rateLimit: false } }, async () => 'ok')
+  })
+  assert.deepEqual(await statuses(app, ['/a', '/b', '/a', '/own', '/own', '/free', '/free', '/free']), [200, 200, 429, 200, 429, 200, 200, 200])
+})
+
+test('routes declared before the plugin, or in a context below it, are limited (fastify-rate-limit#292, #362)', async t => {
+  const app = Fastify()
+  t.after(() => app.close())
+  app.get('/early', { config: { rateLimit: { max: 1 } } }, async () => 'ok')
+  app.get('/late-hook', { config: { rateLimit: { max: 1, hook: 'preHandler' } } }, async () => 'ok')
+  app.register(rateLimit, { max: 5 })
+  app.register(async child => { child.get('/child', { config: { rateLimit: { max: 1 } } }, async () => 'ok') })
+  assert.deepEqual(await statuses(app, ['/early', '/early', '/child', '/child', '/late-hook', '/late-hook']), [200, 429, 200, 429, 200, 429])
+})
+
+test('global: false limits only routes with a config', async t => {
+  const app = await limited(t, { max: 1, global: false }, app => {
+    app.get('/', async () => 'ok')
+    app.get('/own', { config: { rateLimit: {} } }, async () => 'ok')
+  })
+  assert.deepEqual(await statuses(app, ['/', '/', '/nope', '/nope', '/own', '/own']), [200, 200, 404, 404, 200, 429])
+})
+
+test('slash, case and encoded variants of a route share its counter', async t => {
+  const app = await limited(t, {}, app => { app.get('/items/:id', { config: { rateLimit: { max: 3 } } }, async () => 'ok') },
+    { routerOptions: { ignoreTrailingSlash: true, ignoreDuplicateSlashes: true, caseSensitive: false } })
+  assert.deepEqual(await statuses(app, ['/items/1', '/ITEMS/1/', '/%69tems//1', '/items/2?x=1']), [200, 200, 200, 429])
+})
+
+test('X-Forwarded-For gives no new bucket unless the peer is a trusted proxy', async t => {
+  const rows: [trustProxy: any, peer: string, status: number][] = [
+    [false, '203.0.113.9', 429],
+    [['10.0.0.1'], '203.0.113.9', 429],
+    [['10.0.0.1'], '10.0.0.1', 200]
+  ]
+  for (const [trustProxy, remoteAddress, status] of rows) {
+    const app = await limited(t, { max: 1 }, undefined, { trustProxy })
+    const forwarded = (address: string) => ({ url: '/', remoteAddress, headers: { 'x-forwarded-for': address } })
+    assert.deepEqual(await statuses(app, [forwarded('198.51.100.1'), forwarded('198.51.100.2')]), [200, status], JSON.stringify({ trustProxy, remoteAddress }))
+  }
+})
+
+test('unsafe trustProxy settings are named at boot', async t => {
+  for (const [trustProxy, says] of [[true, /any client choose its own address/], [1, /trusts nobody/], [['10.0.0.1'], undefined]] as const) {
+    const { lines, server } = logging()
+    await limited(t, {}, undefined, { ...server, trustProxy: trustProxy as any })
+    assert.equal(lines.some(line => says?.test(line.msg)), says !== undefined)
+  }
+})
+
+test('an IPv6 prefix is one client, IPv4 mapped into IPv6 is the IPv4 client', async t => {
+  const rows: [first: string, second: string, status: number, ipv6Subnet?: number][] = [
+    ['2001:db8::1', '2001:db8::ffff:1', 429],
+    ['2001:db8::1', '2001:db8:0:1::1', 200],
+    ['2001:db8::1', '2001:db8:0:1::1', 429, 48],
+    ['2001:db8::1', '2001:db8::2', 200, 128],
+    ['192.0.2.1', '::ffff:192.0.2.1', 429],
+    ['192.0.2.1', '192.0.2.2', 200],
+    ['::ffff:192.0.2.1', '::ffff:192.0.2.2', 200]
+  ]
+  for (const [first, second, status, ipv6Subnet] of rows) {
+    for (const config of [undefined, { max: 1 }]) {
+      const app = await limited(t, { max: 1, ipv6Subnet }, app => { app.get('/', { config: { rateLimit: config } }, async () => 'ok') })
+      assert.deepEqual(await statuses(app, [{ url: '/', remoteAddress: first }, { url: '/', remoteAddress: second }]), [200, status], `${first} ${second} /${ipv6Subnet ?? 64}`)
+    }
+  }
+})
+
+test('an address in the allow list is that address, although its key is a whole prefix', async t => {
+  const app = await limited(t, { max: 0, allowList: ['2001:db8::1'] })
+  assert.deepEqual(await statuses(app, [{ url: '/', remoteAddress: '2001:db8::1' }, { url: '/', remoteAddress: '2001:db8::2' }]), [200, 429])
+})
+
+test('routes of one group share one counter, each with its own max (fastify-rate-limit#463)', async t => {
+  const app = await limited(t, {}, app => {
+    app.get('/otp/send', { config: { rateLimit: { max: 3, groupId: 'otp' } } }, async () => 'ok')
+    app.get('/otp/resend', { config: { rateLimit: { max: 2, groupId: 'otp' } } }, async () => 'ok')
+    app.get('/other', { config: { rateLimit: { max: 3, groupId: 'other' } } }, async () => 'ok')
+  })
+  const remaining = []
+  for (const url of ['/otp/send', '/otp/resend', '/otp/resend', '/otp/send', '/other']) remaining.push((await app.inject(url)).headers['x-ratelimit-remaining'])
+  assert.deepEqual(remaining, ['2', '0', '0', '0', '2'])
+})
+
+test('a list of keys matches with groupId too, and callbacks are given the key of the user', async t => {
+  const keys: string[] = []
+  const app = await limited(t, { hook: 'onRequest', keyGenerator: request => request.headers['x-key'] as string }, app => {
+    app.get('/', {
+      config: {
+        rateLimit: {
+          groupId: 'g',
+          allowList: ['vip'],
+          max: (_request: unknown, key: string) => { keys.push(`max ${key}`); return 0 },
+          timeWindow: (_request: unknown, key: string) => { keys.push(`window ${key}`); return 1000 },
+          onExceeded: (_request: unknown, key: string) => { keys.push(`exceeded ${key}`) }
+        }
+      }
+    }, async () => 'ok')
+  })
+  assert.deepEqual(await statuses(app, [{ url: '/', headers: { 'x-key': 'vip' } }, { url: '/', headers: { 'x-key': 'bob' } }]), [200, 429])
+  assert.deepEqual(keys, ['max bob', 'window bob', 'exceeded bob'])
+})
+
+test('members of a group must agree on what belongs to their counter', async t => {
+  const app = Fastify()
+  t.after(() => app.close())
+  await app.register(rateLimit, {})
+  app.get('/a', { config: { rateLimit: { groupId: 'g', ban: 3 } } }, async () => 'ok')
+  assert.throws(() => app.get('/b', { config: { rateLimit: { groupId: 'g', ban: 4 } } }, async () => 'ok'),
+    { code: 'FST_SURGE_BAD_OPTION', message: /`config\.rateLimit\.ban` of GET \/b to be 3, as in GET \/a, got 4/ })
+})
+
+test('the overrides of the umbrella reach a route of somebody else', async t => {
+  const app = Fastify()
+  t.after(() => app.close())
+  setSuiteState(app, { dryRun: false, onRefused: undefined, routes: { '/graphql': { rateLimit: { max: 1 } }, 'GET /free': { rateLimit: false } } })
+  await app.register(rateLimit, { max: 2 })
+  for (const url of ['/graphql', '/free', '/']) app.get(url, async () => 'ok')
+  assert.deepEqual(await statuses(app, ['/graphql', '/graphql', '/free', '/free', '/free', '/', '/', '/']), [200, 429, 200, 200, 200, 200, 200, 429])
+})
+
+test('bad config of a route fails at boot', async t => {
+  const app = Fastify()
+  t.after(() => app.close())
+  await app.register(rateLimit, {})
+  const bad = (rateLimit: any, says: RegExp) => assert.throws(
+    () => app.get('/', { config: { rateLimit } }, async () => 'ok'), { code: 'FST_SURGE_BAD_OPTION', message: says })
+  bad({ maxx: 1 }, /config\.rateLimit of GET \/\.maxx.*Did you mean `max`/)
+  bad({ timeWindow: 'soon' }, /got 'soon'/)
+  bad({ redis: {} }, /once, in the plugin's options/)
+  bad(true, /to be an object or false/)
+})
+
+test('it decides before the gate: a refused request takes no slot and no place in the queue', async t => {
+  const gate = deferred()
+  const app = Fastify()
+  t.after(() => app.close())
+  await app.register(concurrency, { limit: 1, maxQueue: 0 })
+  await app.register(rateLimit, { max: 1 })
+  app.get('/', async () => { await gate.promise; return 'ok' })
+  const held = app.inject('/')
+  await eventually(() => app.concurrency.stats().inflight === 1, 'held')
+  assert.equal((await app.inject('/')).statusCode, 429)
+  assert.deepEqual(app.concurrency.stats().shed, { queue_full: 0, queue_timeout: 0, evicted: 0, draining: 0 })
+  gate.resolve()
+  assert.equal((await held).statusCode, 200)
+})
+
+for (const hook of ['preParsing', 'preValidation', 'preHandler'] as const) {
+  test(`hook: '${hook}' decides there, sees what earlier hooks set, and gives the slot back`, async t => {
+    const app = Fastify()
+    t.after(() => app.close())
+    await app.register(concurrency, { limit: 10 })
+    await app.register(rateLimit, { max: 100 })
+    app.decorateRequest('user', '')
+    app.addHook('onRequest', async request => { (request as any).user = request.headers['x-user'] })
+    app.post('/', { config: { rateLimit: { max: 1, hook, keyGenerator: (request: any) => request.user } } }, async () => 'ok')
+    const port = await listen(app)
+    const client = await RawClient.connect(port)
+    t.after(() => client.end())
+    const seen = []
+    for (const user of ['ann', 'bob', 'ann', 'bob']) {
+      const reply = await client.post('/', '{"a":1}', `X-User: ${user}\r\n`).reply()
+      seen.push(reply.status)
+      assert.equal(reply.headers['x-ratelimit-limit'], '1')
+    }
+    assert.deepEqual(seen, [200, 200, 429, 429])
+    await eventually(() => app.concurrency.stats().inflight === 0, 'slots back')
+    assert.equal(app.concurrency.stats().orphans, 0)
+  })
+}
+
+test('a client that leaves while the store answers gets no handler, and its slot comes back', async t => {
+  for (const hook of ['onRequest', 'preHandler'] as const) {
+    const answer = deferred<number>()
+    let asked = 0
+    let handled = 0
+    const app = Fastify()
+    t.after(() => app.close())
+    await app.register(concurrency, { limit: 10 })
+    await app.register(rateLimit, { hook, max: () => { asked++; return answer.promise } })
+    app.get('/', async () => { handled++; return 'ok' })
+    const port = await listen(app)
+    let gone = false
+    app.server.once('connection', socket => socket.once('close', () => { gone = true }))
+    const client = (await RawClient.connect(port)).get('/')
+    await eventually(() => asked === 1, 'asked')
+    client.reset()
+    await eventually(() => gone, 'gone')
+    answer.resolve(5)
+    await eventually(() => app.concurrency.stats().inflight === 0, 'slot back')
+    await new Promise(resolve => setImmediate(resolve))
+    assert.equal(handled, 0, hook)
+  }
+})
+
+test('errorResponseBuilder is thrown to the error handler, with the headers on the reply', async t => {
+  const app = await limited(t, {
+    max: 0,
+    ban: 0,
+    errorResponseBuilder: (_request, context) => Object.assign(new Error(`${context.max} per ${context.after}`), { statusCode: context.statusCode, ban: context.ban })
+  }, app => {
+    app.setErrorHandler((error: any, _request, reply) => reply.code(error.statusCode).send({ mine: error.message, ban: error.ban }))
+    app.get('/', async () => 'ok')
+  })
+  const refused = await app.inject('/')
+  assert.equal(refused.statusCode, 403)
+  assert.deepEqual(refused.json(), { mine: '0 per 1 minute', ban: true })
+  assert.ok(Number(refused.headers['retry-after']) >= 60)
+  assert.equal(refused.headers['x-ratelimit-limit'], '0')
+})
+
+test('errorResponseBuilder may return a plain object', async t => {
+  const app = await limited(t, { max: 0, errorResponseBuilder: () => ({ statusCode: 429, error: 'Slow down', message: 'please' }) })
+  const refused = await app.inject('/')
+  assert.equal(refused.statusCode, 429)
+  assert.equal(refused.json().message, 'please')
+})
+
+test('onRefused of the suite shapes the body of a 429', async t => {
+  const app = Fastify()
+  t.after(() => app.close())
+  setSuiteState(app, { dryRun: false, routes: {}, onRefused: (_request, _reply, refusal) => ({ reason: refusal.reason }) })
+  await app.register(rateLimit, { max: 0 })
+  app.get('/', async () => 'ok')
+  assert.deepEqual((await app.inject('/')).json(), { reason: 'rate_limited' })
+})
+
+test('a dry run counts and logs, but refuses nothing, sends no header and calls nobody', async t => {
+  const { lines, server } = logging()
+  const told: any[] = []
+  const listener = (message: unknown) => { told.push(message) }
+  subscribe('fastify-surge:refused', listener)
+  t.after(() => unsubscribe('fastify-surge:refused', listener))
+  let calls = 0
+  const app = await limited(t, { dryRun: true, max: 1, ban: 0, onExceeded: () => { calls++ }, onBanReach: () => { calls++ }, errorResponseBuilder: () => { calls++; return new Error('no') } }, undefined, server)
+  assert.deepEqual(await statuses(app, ['/', '/', '/']), [200, 200, 200])
+  assert.equal((await app.inject('/')).headers['x-ratelimit-limit'], undefined)
+  assert.equal(calls, 0)
+  assert.deepEqual(told.map(({ reason, dryRun }) => [reason, dryRun]), Array(3).fill(['banned', true]))
+  assert.equal(lines.filter(line => /would refuse/.test(line.msg)).length, 1)
+})
+
+test('a custom keyGenerator without an explicit hook is named at boot, once', async t => {
+  const keyGenerator = () => 'k'
+  for (const [options, config, times] of [
+    [{ keyGenerator }, undefined, 1],
+    [{ keyGenerator, hook: 'onRequest' }, undefined, 0],
+    [{}, { keyGenerator }, 1],
+    [{}, { keyGenerator, hook: 'preHandler' }, 0],
+    [{ hook: 'preHandler' }, { keyGenerator }, 0]
+  ] as [RateLimitOptions, any, number][]) {
+    const { lines, server } = logging()
+    await limited(t, options, app => { app.get('/', { config: { rateLimit: config } }, async () => 'ok') }, server)
+    assert.equal(lines.filter(line => /keyGenerator of/.test(line.msg)).length, times)
+  }
+})
+
+test('app.createRateLimit and app.rateLimit go on working', async t => {
+  const app = await limited(t, { global: false }, app => {
+    const check = app.createRateLimit({ max: 1, timeWindow: 60_000 })
+    app.get('/manual', async request => {
+      const verdict = await check(request)
+      return verdict.isAllowed || !verdict.isExceeded ? 'ok' : 'exceeded'
+    })
+    app.get('/hooked', { preHandler: app.rateLimit({ max: 1, timeWindow: 60_000 }) }, async () => 'ok')
+  })
+  assert.equal((await app.inject('/manual')).body, 'ok')
+  assert.equal((await app.inject('/manual')).body, 'exceeded')
+  assert.deepEqual(await statuses(app, ['/hooked', '/hooked']), [200, 429])
+})
+
+test('app.rateLimit() counts no request twice: not the 404 handler of the official docs, not a limited route', async t => {
+  const app = await limited(t, { max: 2 }, app => {
+    app.setNotFoundHandler({ preHandler: app.rateLimit() }, (_request, reply) => { reply.code(404).send('no') })
+    app.get('/own', { config: { rateLimit: { max: 2 } }, preHandler: app.rateLimit() }, async () => 'ok')
+    app.get('/free', { config: { rateLimit: false }, preHandler: app.rateLimit() }, async () => 'ok')
+  })
+  assert.deepEqual(await statuses(app, ['/own', '/own', '/own', '/nope', '/nope', '/nope', '/free']), [200, 200, 429, 404, 404, 429, 429])
+})
+
+test('app.createRateLimit() reads the common counter', async t => {
+  const app = await limited(t, { max: 5 }, app => {
+    const peek = app.createRateLimit()
+    app.get('/', async request => {
+      const verdict = await peek(request, { increment: false })
+      return { remaining: verdict.isAllowed ? -1 : verdict.remaining }
+    })
+  })
+  await app.inject('/')
+  assert.deepEqual((await app.inject('/')).json(), { remaining: 3 })
+})
+
+test('@fastify/rate-limit registered before is a clash', async t => {
+  const app = Fastify()
+  t.after(() => app.close())
+  await app.register(officialRateLimit)
+  await assert.rejects(async () => { await app.register(rateLimit, {}) }, { code: 'FST_SURGE_CLASH', message: /remove the registration of @fastify\/rate-limit/ })
+})
+
+test('@fastify/rate-limit registered behind it is a clash at ready', async () => {
+  const app = Fastify()
+  await app.register(rateLimit, {})
+  await app.register(officialRateLimit)
+  await assert.rejects(async () => { await app.ready() }, { code: 'FST_SURGE_CLASH', message: /was registered after fastify-surge\/rate-limit/ })
+  await app.close()
+})
+
+test('@fastify/rate-limit in a context below is a warning', async t => {
+  const { lines, server } = logging()
+  await limited(t, {}, app => { app.register(async child => { await child.register(officialRateLimit, { global: false }) }) }, server)
+  assert.equal(lines.filter(line => /requests to that context pass both/.test(line.msg)).length, 1)
+})
+
+test('where nothing else is registered, nobody is warned', async t => {
+  const { lines, server } = logging()
+  await limited(t, { max: 5 }, undefined, server)
+  assert.deepEqual(lines, [])
+})
