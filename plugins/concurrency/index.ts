@@ -1,19 +1,21 @@
 // Caps how many requests run at a time, in one default gate and in named ones for what is scarcer. It prevents
 // the collapse past the limit: work started for clients that will have left before it ends.
-import type { FastifyInstance } from 'fastify'
+import type { FastifyInstance, FastifyRequest } from 'fastify'
 import { admissionOf, type Stage } from '../shared/admission.ts'
 import { integer, nearest, readValue, show } from '../shared/check.ts'
 import { systemClock } from '../shared/clock.ts'
 import { definePlugin } from '../shared/define-plugin.ts'
 import { BadOption } from '../shared/errors.ts'
-import { prepareRefusal } from '../shared/refusal.ts'
+import { Gate, type GateStats } from '../shared/gate/gate.ts'
+import { FixedLimit } from '../shared/gate/limit.ts'
+import { LOOP_BUDGET_MS, LoopIteration } from '../shared/gate/loop-iteration.ts'
+import { runInGate, shedErrors } from '../shared/gate/run-in-gate.ts'
+import { SHED_REASONS, Waiter, type Priority, type ShedReason } from '../shared/gate/waiter.ts'
+import { prepareRefusal, type Refusal } from '../shared/refusal.ts'
 import type { Ticket } from '../shared/ticket.ts'
-import { Gate, type GateStats } from './gate.ts'
-import { DEFAULT_GROUP, readConcurrency, readRoute, type ConcurrencyOptions, type ResolvedOptions, type RouteConcurrency } from './options.ts'
-import { runInGate, shedErrors } from './task-waiter.ts'
-import { Waiter, type Priority, type ShedReason } from './waiter.ts'
+import { DEFAULT_GROUP, readConcurrency, readRoute, type ConcurrencyOptions, type GateOptions, type OnShed, type ResolvedOptions, type RouteConcurrency } from './options.ts'
 
-export type { ConcurrencyOptions, GateStats, Priority, RouteConcurrency, ShedReason }
+export type { ConcurrencyOptions, GateStats, OnShed, Priority, RouteConcurrency, ShedReason }
 
 export interface RunOptions {
   /** @default 'default' */
@@ -47,30 +49,33 @@ declare module 'fastify' {
     concurrency: Concurrency
   }
   interface FastifyContextConfig {
-    /** The gate of this route: a group's name, `{ group, priority }`, or false for none. */
+    /** The gate of this route: a group's name, `{ group, priority, key }`, or false for none. */
     concurrency?: RouteConcurrency
   }
 }
 
-interface RouteGate { gate: Gate, priority: (ticket: Ticket) => Priority }
+interface RouteGate {
+  gate: Gate
+  priority: (ticket: Ticket) => Priority
+  /** Where the gate has shares. */
+  key: ((request: FastifyRequest) => string) | undefined
+  onShed: OnShed | undefined
+}
 
-const refusals = {
-  queue_full: prepareRefusal('concurrency', 'queue_full', shedErrors.queue_full, 1),
-  queue_timeout: prepareRefusal('concurrency', 'queue_timeout', shedErrors.queue_timeout, 1),
-  evicted: prepareRefusal('concurrency', 'evicted', shedErrors.evicted, 1),
-  draining: prepareRefusal('concurrency', 'draining', shedErrors.draining, 1)
-} satisfies Record<ShedReason, unknown>
+const refusals = Object.fromEntries(SHED_REASONS.map(reason => [reason, prepareRefusal('concurrency', reason, shedErrors[reason], 1)])) as Record<ShedReason, Refusal>
 
 /** A request's claim: goes on, or is refused, when the gate says so. */
 class TicketWaiter extends Waiter {
   readonly ticket: Ticket
-  readonly gate: Gate
+  readonly route: RouteGate
   readonly #dryRun: boolean
 
-  constructor (ticket: Ticket, { gate, priority }: RouteGate, dryRun: boolean) {
-    super(priority(ticket))
+  constructor (ticket: Ticket, route: RouteGate, dryRun: boolean) {
+    super(route.priority(ticket))
     this.ticket = ticket
-    this.gate = gate
+    this.route = route
+    this.patience = ticket.remaining
+    if (route.key !== undefined) this.key = route.key(ticket.request)
     this.#dryRun = dryRun
   }
 
@@ -79,16 +84,38 @@ class TicketWaiter extends Waiter {
   }
 
   override shed (reason: ShedReason): void {
-    this.ticket.refuse(refusals[reason], this.#dryRun)
+    refuse(this.ticket, this.route, reason, this.#dryRun)
   }
+}
+
+/** True when the request may go on, which it may in a dry run only. */
+function refuse (ticket: Ticket, { onShed }: RouteGate, reason: ShedReason, dryRun: boolean): boolean {
+  if (onShed === undefined || dryRun) return ticket.refuse(refusals[reason], dryRun)
+  degrade(ticket, onShed, reason).catch(error => ticket.fail(error))
+  return false
+}
+
+/** Lets the app answer with something cheaper than the handler, and refuses where it does not. */
+async function degrade (ticket: Ticket, onShed: OnShed, reason: ShedReason): Promise<void> {
+  const { request, reply } = ticket
+  const payload = await onShed(request, reply, reason)
+  if (ticket.closed) return
+  if (payload === undefined && !reply.sent && !ticket.settled) {
+    ticket.refuse(refusals[reason], false)
+    return
+  }
+  ticket.count(refusals[reason], false)
+  if (!reply.sent && !ticket.settled && payload !== reply) reply.send(payload)
 }
 
 function concurrencyStage (gates: Map<string, Gate>, options: ResolvedOptions, dryRun: boolean): Stage<RouteGate> {
   const names = [...gates.keys()]
+  const loop = new LoopIteration()
 
-  function give (ticket: Ticket): void {
+  /** @param telling whether the service time of this reply tells something of the service */
+  function give (ticket: Ticket, telling: boolean): void {
     const waiter = ticket.waiter as TicketWaiter | undefined
-    if (waiter !== undefined) waiter.gate.leave(waiter)
+    if (waiter !== undefined) waiter.route.gate.leave(waiter, telling)
   }
 
   return {
@@ -102,39 +129,52 @@ function concurrencyStage (gates: Map<string, Gate>, options: ResolvedOptions, d
     configure (setting, route) {
       const read = readRoute(setting, `config.concurrency of ${route.key}`, names)
       if (read === false) return undefined
-      const { group, priority = (group === DEFAULT_GROUP ? options : options.groups[group]!).priority ?? 1 } = read
+      const { group } = read
+      const gate: GateOptions = group === DEFAULT_GROUP ? options : options.groups[group]!
+      const priority = read.priority ?? gate.priority ?? 1
       return {
         gate: gates.get(group)!,
-        priority: typeof priority === 'function' ? ticket => priority(ticket.request) : () => priority
+        priority: typeof priority === 'function' ? ticket => priority(ticket.request) : () => priority,
+        key: gate.maxPerKey === undefined ? undefined : read.key ?? gate.key ?? ipOf,
+        onShed: gate.onShed
       }
     },
 
     enter (ticket, route) {
       const waiter = new TicketWaiter(ticket, route, dryRun)
       ticket.waiter = waiter
-      const outcome = route.gate.enter(waiter)
+      const outcome = route.gate.enter(waiter, loop.age(ticket.arrival) > LOOP_BUDGET_MS)
       if (outcome === 'RUN') return true
       if (outcome === 'WAIT') return dryRun
-      return ticket.refuse(refusals[outcome], dryRun)
+      return refuse(ticket, route, outcome, dryRun)
     },
 
     answered (ticket) {
       // The client left before, or was answered by the deadline: its handler has settled just now.
-      if (ticket.closed) give(ticket)
+      if (ticket.closed) give(ticket, false)
     },
 
     head (ticket) {
       // Replies that live long give their slot back at the first byte: a cap on them would be a cap on listeners.
-      if (!ticket.refused && (ticket.closed || !ticket.settled || isEventStream(ticket))) give(ticket)
+      if (!ticket.refused && (ticket.closed || !ticket.settled || isEventStream(ticket))) give(ticket, false)
     },
 
     close (ticket) {
       const waiter = ticket.waiter as TicketWaiter | undefined
       if (waiter === undefined) return
-      if (ticket.pending) waiter.gate.orphan(waiter)
-      else waiter.gate.leave(waiter)
+      if (ticket.pending) waiter.route.gate.orphan(waiter)
+      // A failure is quick for reasons of its own, and would be read as health.
+      else give(ticket, ticket.reply.statusCode < 400)
     }
   }
+}
+
+function ipOf (request: FastifyRequest): string {
+  return request.ip
+}
+
+function makeGate ({ limit, rate, maxQueue, maxWait, target = 'service', maxPerKey, orphanTimeout }: Omit<GateOptions, 'target'> & { target?: number | 'service' | undefined }): Gate {
+  return new Gate({ limit: new FixedLimit(limit), rate, maxQueue, maxWait, target, maxPerKey, orphanTimeout }, systemClock)
 }
 
 function isEventStream ({ reply }: Ticket): boolean {
@@ -150,8 +190,8 @@ export default definePlugin<ConcurrencyOptions, ResolvedOptions, Map<string, Gat
   decorates: ['concurrency'],
 
   create (_app, options) {
-    const gates = new Map([[DEFAULT_GROUP, new Gate(options, systemClock)]])
-    for (const [name, gate] of Object.entries(options.groups)) gates.set(name, new Gate(gate, systemClock))
+    const gates = new Map([[DEFAULT_GROUP, makeGate(options)]])
+    for (const [name, gate] of Object.entries(options.groups)) gates.set(name, makeGate(gate))
     return gates
   },
 

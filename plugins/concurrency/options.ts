@@ -1,13 +1,40 @@
 // The options of the concurrency plugin: a default gate, and named ones beside it.
-import type { FastifyRequest } from 'fastify'
+import type { FastifyReply, FastifyRequest } from 'fastify'
 import { BadOption } from '../shared/errors.ts'
-import { boolean, func, integer, isObject, milliseconds, nearest, oneOf, readOptions, show, string, unknownKey, type Rules } from '../shared/check.ts'
-import type { GateLimits } from './gate.ts'
-import type { Priority } from './waiter.ts'
+import { boolean, either, func, integer, isObject, milliseconds, nearest, number, object, oneOf, readOptions, show, string, unknownKey, type Rules } from '../shared/check.ts'
+import type { Rate } from '../shared/gate/token-bucket.ts'
+import type { Priority, ShedReason } from '../shared/gate/waiter.ts'
 
-export interface GateOptions extends GateLimits {
+/**
+ * Answers a request that the gate sheds, with something cheap such as a stale copy: by `reply.send()`, or by what it
+ * returns or resolves with. `undefined` leaves it to the 503. The request never goes back into the queue.
+ */
+export type OnShed = (request: FastifyRequest, reply: FastifyReply, reason: ShedReason) => unknown
+
+export interface GateOptions {
+  /** Requests that run at the same time. An integer ≥ 1. @default 1000 */
+  limit: number
+  /** Requests a second that are let through, and how many at once after a pause (by default a tenth of a second's). @default none */
+  rate: Rate | undefined
+  /** Requests that wait for a permit at the same time; 0 sheds at once. An integer ≥ 0. @default 1000 */
+  maxQueue: number
+  /** Milliseconds that a request waits at most before it is refused with 503. An integer ≥ 1. @default 500 */
+  maxWait: number
+  /**
+   * Milliseconds of wait behind which the queue counts as a standing one: then the newest is served first, and who waited
+   * twice as long is refused. An integer ≥ 1. @default the service time, at least 20; none where `maxWait` is given
+   */
+  target: number | undefined
+  /** Milliseconds after which the slot of a handler that goes on without its client is taken back. An integer ≥ 1. @default 30000 */
+  orphanTimeout: number
   /** The priority of a request: 0 is critical, 2 is first to go when the room is full. @default 1 for everybody */
   priority: ((request: FastifyRequest) => Priority) | undefined
+  /** Requests of one key, running and waiting, while the gate is full. An integer ≥ 1. @default no share */
+  maxPerKey: number | undefined
+  /** Whose share a request counts to. @default its IP address */
+  key: ((request: FastifyRequest) => string) | undefined
+  /** Answers in the place of the 503. @default none */
+  onShed: OnShed | undefined
 }
 
 export interface ResolvedOptions extends GateOptions {
@@ -25,24 +52,48 @@ export type RouteConcurrency = string | false | {
   group?: string
   /** A fixed priority, or one by request. @default the gate's */
   priority?: Priority | ((request: FastifyRequest) => Priority)
+  /** Whose share a request counts to. @default the gate's */
+  key?: (request: FastifyRequest) => string
 }
 
 export const DEFAULT_GROUP = 'default'
 
 const gateDefaults: GateOptions = {
   limit: 1000,
+  rate: undefined,
   maxQueue: 1000,
   maxWait: 500,
+  target: undefined,
   orphanTimeout: 30_000,
-  priority: undefined
+  priority: undefined,
+  maxPerKey: undefined,
+  key: undefined,
+  onShed: undefined
 }
 
 const gateRules: Rules<GateOptions> = {
   limit: integer(1),
+  rate: object(readRate),
   maxQueue: integer(0),
   maxWait: milliseconds(),
+  target: milliseconds(),
   orphanTimeout: milliseconds(),
-  priority: func
+  priority: func,
+  maxPerKey: integer(1),
+  key: func,
+  onShed: func
+}
+
+function readRate (input: unknown, path: string): Rate {
+  const { perSecond, burst } = readOptions<{ perSecond: number | undefined, burst: number | undefined }>(path, input, { perSecond: number(0.001, 1e6), burst: integer(1) }, { perSecond: undefined, burst: undefined })
+  if (perSecond === undefined) throw new BadOption(`Expected \`${path}.perSecond\` to be a number from 0.001 to 1000000, got undefined`)
+  return { perSecond, burst: burst ?? Math.max(1, Math.ceil(perSecond / 10)) }
+}
+
+/** Whoever sets the wait means the wait: nobody is to be refused before. */
+function withTarget<Gate extends GateOptions> (gate: Gate, input: unknown): Gate {
+  if (gate.target === undefined && isObject(input) && input.maxWait !== undefined) gate.target = Infinity
+  return gate
 }
 
 const rules: Rules<ResolvedOptions> = {
@@ -54,27 +105,32 @@ const rules: Rules<ResolvedOptions> = {
 function readGroups (groups: Record<string, unknown>, path: string): Record<string, GateOptions> {
   return Object.fromEntries(Object.entries(groups).map(([name, gate]) => {
     if (name === DEFAULT_GROUP) throw new BadOption(`\`${path}.default\` cannot be declared: the default gate takes its options from \`concurrency\` itself`)
-    return [name, readOptions(`${path}.${name}`, gate, gateRules, gateDefaults)]
+    return [name, withTarget(readOptions(`${path}.${name}`, gate, gateRules, gateDefaults), gate)]
   }))
 }
 
 /** @throws FST_SURGE_BAD_OPTION */
 export function readConcurrency (input: ConcurrencyOptions): ResolvedOptions {
-  return readOptions<ResolvedOptions>('concurrency', input, rules, { ...gateDefaults, groups: {}, dryRun: undefined })
+  return withTarget(readOptions<ResolvedOptions>('concurrency', input, rules, { ...gateDefaults, groups: {}, dryRun: undefined }), input)
 }
 
-interface ReadRoute { group: string, priority: Priority | ((request: FastifyRequest) => Priority) | undefined }
+export interface RouteGate {
+  group: string
+  priority: Priority | ((request: FastifyRequest) => Priority) | undefined
+  key: ((request: FastifyRequest) => string) | undefined
+}
 
-const routeRules: Rules<ReadRoute> = {
+const routeRules: Rules<RouteGate> = {
   group: string,
-  priority: { expects: '0, 1, 2 or a function', accepts: value => oneOf(0, 1, 2).accepts(value) || func.accepts(value) }
+  priority: either(oneOf(0, 1, 2), func),
+  key: func
 }
 
 /**
  * A route's `config.concurrency`; false lets the route pass by every gate.
  * @throws FST_SURGE_BAD_OPTION for an unknown key or a group that nobody declared.
  */
-export function readRoute (input: unknown, path: string, groups: readonly string[]): ReadRoute | false {
+export function readRoute (input: unknown, path: string, groups: readonly string[]): RouteGate | false {
   if (input === false) return false
   const route = readRouteKeys(typeof input === 'string' ? { group: input } : input, path)
   if (!groups.includes(route.group)) {
@@ -84,7 +140,7 @@ export function readRoute (input: unknown, path: string, groups: readonly string
   return route
 }
 
-function readRouteKeys (input: unknown, path: string): ReadRoute {
+function readRouteKeys (input: unknown, path: string): RouteGate {
   if (isObject(input)) {
     for (const key of Object.keys(input)) {
       const option = key in routeRules ? undefined : nearest(key, Object.keys(gateRules))
@@ -93,5 +149,6 @@ function readRouteKeys (input: unknown, path: string): ReadRoute {
       }
     }
   }
-  return readOptions<ReadRoute>(path, input, routeRules, { group: DEFAULT_GROUP, priority: undefined })
+  if (input !== undefined && !isObject(input)) throw new BadOption(`Expected \`${path}\` to be the name of a group, { group, priority, key } or false, got ${show(input)}`)
+  return readOptions<RouteGate>(path, input, routeRules, { group: DEFAULT_GROUP, priority: undefined, key: undefined })
 }

@@ -98,6 +98,7 @@ function deadlineStage (deadlines: Deadlines, options: DeadlineSettings, dryRun:
     enter (ticket, { timeout }) {
       const deadline = new TicketDeadline(ticket, timeout, dryRun)
       ticket.deadline = deadline
+      ticket.remaining = deadline.remaining()
       deadline.watched = true
       const { raw } = ticket.request
       if (hasBody(raw)) {

@@ -50,7 +50,9 @@ export const path: Rule = { expects: "a path that begins with '/'", accepts: val
 export const anything: Rule = { expects: 'anything', accepts: () => true }
 
 export function oneOf (...values: unknown[]): Rule {
-  return { expects: values.map(show).join(' or '), accepts: value => values.includes(value) }
+  const shown = values.map(show)
+  const last = shown.pop()
+  return { expects: shown.length === 0 ? `${last}` : `${shown.join(', ')} or ${last}`, accepts: value => values.includes(value) }
 }
 
 /** A list of some of these values, at least one, none twice. */

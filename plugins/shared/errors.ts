@@ -11,16 +11,20 @@ export const Duplicate = createError('FST_SURGE_DUPLICATE', '%s', 500)
 
 /** 503: the gate and its waiting room are full. */
 export const QueueFull = createError('FST_SURGE_QUEUE_FULL', 'The server is at its limit and its waiting room is full', 503)
-/** 503: the request waited `maxWait` without being admitted. */
-export const QueueTimeout = createError('FST_SURGE_QUEUE_TIMEOUT', 'The server is at its limit and the request waited too long', 503)
+/** 503: the request waited too long without being admitted, or would have. */
+export const QueueTimeout = createError('FST_SURGE_QUEUE_TIMEOUT', 'The server is at its limit and the wait is too long', 503)
 /** 503: a request of a higher priority took this one's place in the waiting room. */
 export const Evicted = createError('FST_SURGE_EVICTED', 'The server is at its limit and serves requests of a higher priority', 503)
+/** 503: the gate is full, and the request's key has its share of it already. */
+export const KeyShareTaken = createError('FST_SURGE_KEY_SHARE', 'The server is at its limit and this client has its share of it', 503)
 /** 503: the gate is draining and admits nobody. */
 export const Draining = createError('FST_SURGE_DRAINING', 'The server is shutting down', 503)
 /** 503: the event loop, the heap or the resident set is past its limit. */
 export const UnderPressure = createError('FST_SURGE_PRESSURE', 'The server is under pressure', 503)
 /** 503: the handler did not answer within its deadline. */
 export const DeadlineExceeded = createError('FST_SURGE_DEADLINE', 'The server did not answer in time', 503)
+/** 500: a worker thread died while it ran the task, of which it may well be the reason: sending it again is not safe. Its `cause` says how. */
+export const WorkerCrashed = createError('FST_SURGE_WORKER_CRASHED', 'A worker thread crashed before its task had ended', 500)
 /** 429: the client is past its quota. */
 export const RateLimited = createError('FST_SURGE_RATE_LIMITED', 'Rate limit exceeded', 429)
 /** 403: the client went on past its quota until it was banned. */

@@ -32,6 +32,8 @@ export class Ticket {
   closed = false
   /** The suite answers in the app's place. */
   refused = false
+  /** Milliseconds that its reply is still of use, as of the deadline stage. */
+  remaining = Infinity
   /** Owned by the concurrency stage. */
   waiter: unknown = undefined
   /** Owned by the deadline stage. */

@@ -336,6 +336,108 @@ test('an unread body above 64 KB ends the connection of its refusal, a smaller o
   holder.end()
 })
 
+test('onShed answers in the place of the 503, and leaves to it what it does not answer', async t => {
+  const reasons: string[] = []
+  const { app, port } = await serve(t, {
+    groups: {
+      pages: {
+        limit: 1,
+        maxQueue: 0,
+        onShed: async (request, reply, reason) => {
+          reasons.push(reason)
+          if (request.url === '/stale') return { stale: true }
+          if (request.url === '/sent') return reply.code(203).send('sent')
+          if (request.url === '/fails') throw new Error('no stale copy')
+        }
+      }
+    }
+  }, app => {
+    for (const path of ['/hold', '/stale', '/sent', '/refused', '/fails']) app.get(path, { config: { concurrency: 'pages' } }, () => new Promise(() => {}))
+  })
+  const holder = (await RawClient.connect(port)).get('/hold')
+  await eventually(() => app.concurrency.stats('pages').inflight === 1, 'held')
+  const client = await RawClient.connect(port)
+  const replies = []
+  for (const path of ['/stale', '/sent', '/refused', '/fails']) {
+    const { status, body } = await client.get(path).reply()
+    replies.push([status, path === '/stale' || path === '/sent' ? body : JSON.parse(body).code])
+  }
+  assert.deepEqual(replies, [[200, '{"stale":true}'], [203, 'sent'], [503, 'FST_SURGE_QUEUE_FULL'], [500, undefined]])
+  assert.deepEqual(reasons, ['queue_full', 'queue_full', 'queue_full', 'queue_full'])
+  assert.deepEqual([app.concurrency.stats('pages').inflight, app.concurrency.stats('pages').shed.queue_full], [1, 4])
+  holder.end()
+})
+
+test('maxPerKey leaves room for the others while the gate is full, and is not asked before', async t => {
+  const gate = deferred()
+  const { app, port } = await serve(t, { limit: 2, maxQueue: 10, maxWait: 60_000, maxPerKey: 3, key: request => String(request.headers['x-client']) }, app => {
+    app.get('/', async () => { await gate.promise; return 'ok' })
+  })
+  const greedy = await Promise.all(Array.from({ length: 5 }, async () => (await RawClient.connect(port)).get('/', 'X-Client: greedy\r\n')))
+  await eventually(() => app.concurrency.stats().shed.key_share === 2, 'two of five are past the share')
+  const other = (await RawClient.connect(port)).get('/', 'X-Client: other\r\n')
+  await eventually(() => app.concurrency.stats().queued === 2, 'the other may wait')
+  gate.resolve()
+  assert.equal((await other.reply()).status, 200)
+  const statuses = await Promise.all(greedy.map(async client => (await client.reply()).status))
+  assert.deepEqual(statuses.sort(), [200, 200, 200, 503, 503])
+})
+
+test('rate lets so many through at once, keeps the rest waiting, and knows beforehand who waits in vain', async t => {
+  const { app, port } = await serve(t, { groups: { payments: { rate: { perSecond: 20, burst: 2 }, maxWait: 120 } } }, app => {
+    app.get('/', { config: { concurrency: 'payments' } }, async () => 'ok')
+  })
+  const clients = await Promise.all(Array.from({ length: 6 }, async () => (await RawClient.connect(port)).get('/')))
+  const statuses = await Promise.all(clients.map(async client => (await client.reply()).status))
+  assert.deepEqual(statuses.sort(), [200, 200, 200, 200, 503, 503])
+  assert.equal(app.concurrency.stats('payments').shed.predicted_wait, 2)
+})
+
+test('what comes late in a long iteration of the event loop is refused at once, unless it is critical', async t => {
+  const { app, port } = await serve(t, {}, app => {
+    function busy () {
+      const end = performance.now() + 15
+      while (performance.now() < end);
+      return 'ok'
+    }
+    app.get('/', async () => busy())
+    app.get('/critical', { config: { concurrency: { priority: 0 } } }, async () => busy())
+  })
+  const clients = await Promise.all(Array.from({ length: 24 }, () => RawClient.connect(port)))
+  // libuv accepts one connection an iteration, so that those that ask on new ones would not meet in one.
+  for (const client of clients) await client.get('/nowhere').reply()
+  for (const [index, client] of clients.entries()) client.get(index % 4 === 0 ? '/critical' : '/')
+  const replies = await Promise.all(clients.map(client => client.reply()))
+  const critical = replies.filter((_, index) => index % 4 === 0)
+  assert.ok(critical.every(({ status }) => status === 200))
+  const refused = replies.filter(({ status }) => status === 503)
+  assert.ok(refused.length > 0, 'nobody was refused in 360 ms of work that came at once')
+  assert.ok(refused.every(({ body }) => JSON.parse(body).code === 'FST_SURGE_PRESSURE'))
+  assert.equal(app.concurrency.stats().shed.loop_busy, refused.length)
+  assert.ok(replies.some(({ status }, index) => status === 200 && index % 4 !== 0), 'the first are served')
+})
+
+test('a request whose deadline would pass in the queue is refused on arrival', async t => {
+  const gate = deferred()
+  const app = Fastify({ forceCloseConnections: true })
+  t.after(() => app.close())
+  await app.register(import('../../plugins/deadline/index.ts'), { timeout: 60_000 })
+  await app.register(concurrency, { limit: 1 })
+  app.get('/slow', async () => { await new Promise(resolve => setTimeout(resolve, 60)); return 'ok' })
+  app.get('/hold', async () => { await gate.promise; return 'ok' })
+  app.get('/urgent', { config: { deadline: 1 } }, async () => 'ok')
+  const port = await listen(app)
+  const client = await RawClient.connect(port)
+  for (let i = 0; i < 3; i++) await client.get('/slow').reply()
+  const holder = (await RawClient.connect(port)).get('/hold')
+  await eventually(() => app.concurrency.stats().inflight === 1, 'held')
+  const urgent = await (await RawClient.connect(port)).get('/urgent').reply()
+  assert.equal(urgent.status, 503)
+  assert.equal(app.concurrency.stats().shed.predicted_wait, 1)
+  gate.resolve()
+  await holder.reply()
+})
+
 test('routes declared before the plugin are admitted too, in contexts that exist already as well', async () => {
   const lines: string[] = []
   const app = Fastify({ logger: { level: 'warn', stream: { write: (line: string) => { lines.push(line) } } } })
@@ -358,7 +460,7 @@ test('a bad route config fails where the route is declared, and says what to wri
   assert.throws(declare({ gruop: 'reports' }), { message: /Did you mean `group`/ })
   assert.throws(declare('report'), { message: /Did you mean 'reports'/ })
   assert.throws(declare('nothing'), { message: /groups: \{ nothing: \{ limit: … \} \}/ })
-  assert.throws(declare({ priority: 3 }), { message: /priority.*0, 1, 2 or a function, got 3/ })
+  assert.throws(declare({ priority: 3 }), { message: /priority.*0, 1 or 2, or a function, got 3/ })
   assert.throws(declare(5), { message: /GET \/bad.*got 5/ })
 })
 
@@ -370,7 +472,11 @@ test('bad options fail at boot with key, value and expectation', async () => {
     [{ limits: 5 }, /Did you mean `limit`/],
     [{ groups: { a: { limit: -1 } } }, /`concurrency.groups.a.limit`.*got -1/],
     [{ groups: { default: {} } }, /default/],
-    [{ groups: [] }, /an object of gates by name/]
+    [{ groups: [] }, /an object of gates by name/],
+    [{ rate: { perSecond: 0 } }, /`concurrency.rate.perSecond` to be a number from 0.001 to 1000000, got 0/],
+    [{ rate: { burst: 5 } }, /`concurrency.rate.perSecond`.*got undefined/],
+    [{ maxPerKey: 0 }, /maxPerKey.*got 0/],
+    [{ onShed: 'stale' }, /onShed.*a function/]
   ]
   for (const [options, message] of cases) {
     await assert.rejects(async () => { await Fastify().register(concurrency, options as any) }, { code: 'FST_SURGE_BAD_OPTION', message })

@@ -1,11 +1,19 @@
 // A claim of work that is no request, such as a job or a call to a fragile service: `run()` waits for a slot,
 // holds it until the task has settled, and lets a signal end the wait.
-import { Draining, Evicted, QueueFull, QueueTimeout } from '../shared/errors.ts'
+import { Draining, Evicted, KeyShareTaken, QueueFull, QueueTimeout, UnderPressure } from '../errors.ts'
 import type { Gate } from './gate.ts'
 import { Waiter, type Priority, type ShedReason } from './waiter.ts'
 
 /** The 503 for each way to be shed. */
-export const shedErrors = { queue_full: QueueFull, queue_timeout: QueueTimeout, evicted: Evicted, draining: Draining } satisfies Record<ShedReason, unknown>
+export const shedErrors = {
+  queue_full: QueueFull,
+  queue_timeout: QueueTimeout,
+  predicted_wait: QueueTimeout,
+  evicted: Evicted,
+  key_share: KeyShareTaken,
+  loop_busy: UnderPressure,
+  draining: Draining
+} satisfies Record<ShedReason, unknown>
 
 class TaskWaiter extends Waiter {
   readonly #resolve: () => void

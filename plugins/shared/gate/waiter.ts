@@ -4,17 +4,24 @@
 //    │      └─▶ ORPHAN ─────▶ DONE        the client left, the handler still works: the slot stays taken
 //    ├──▶ WAIT ─▶ RUN | SHED | GONE       in the waiting room: admitted, refused, or its client left
 //    └──▶ SHED                            refused at the door
-import { Link } from '../shared/line.ts'
+import { Link } from '../line.ts'
 
 export type WaiterState = 'NEW' | 'WAIT' | 'RUN' | 'ORPHAN' | 'DONE' | 'SHED' | 'GONE'
+
 /** Why a gate refuses. */
-export type ShedReason = 'queue_full' | 'queue_timeout' | 'evicted' | 'draining'
+export const SHED_REASONS = ['queue_full', 'queue_timeout', 'predicted_wait', 'evicted', 'key_share', 'loop_busy', 'draining'] as const
+export type ShedReason = typeof SHED_REASONS[number]
+
 /** 0 is critical, 2 is first to go. */
 export type Priority = 0 | 1 | 2
 
 export abstract class Waiter extends Link {
   state: WaiterState = 'NEW'
   priority: Priority
+  /** Whose share it counts to, where the gate has shares. */
+  key: string | undefined = undefined
+  /** Milliseconds that it is of use to wait. */
+  patience = Infinity
 
   constructor (priority: Priority) {
     super()

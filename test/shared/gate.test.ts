@@ -1,10 +1,11 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { Gate } from '../../plugins/concurrency/gate.ts'
-import { Waiter, type Priority, type ShedReason } from '../../plugins/concurrency/waiter.ts'
+import { Gate, type GateLimits } from '../../plugins/shared/gate/gate.ts'
+import { FixedLimit } from '../../plugins/shared/gate/limit.ts'
+import { Waiter, type Priority, type ShedReason } from '../../plugins/shared/gate/waiter.ts'
 import { FakeClock } from '../support/fake-clock.ts'
 
-const defaults = { limit: 2, maxQueue: 2, maxWait: 500, orphanTimeout: 30_000 }
+const defaults = { limit: 2, maxQueue: 2, maxWait: 500, target: Infinity, orphanTimeout: 30_000 }
 
 class Claim extends Waiter {
   readonly name: string
@@ -20,9 +21,9 @@ class Claim extends Waiter {
   override shed (reason: ShedReason) { this.#log.push(`${this.name} ${reason}`) }
 }
 
-function setUp (options = {}) {
+function setUp (options: Partial<Omit<GateLimits, 'limit'> & { limit: number }> = {}) {
   const clock = new FakeClock()
-  return { clock, log: [] as string[], gate: new Gate({ ...defaults, ...options }, clock) }
+  return { clock, log: [] as string[], gate: new Gate({ ...defaults, ...options, limit: new FixedLimit(options.limit ?? defaults.limit) }, clock) }
 }
 
 test('admits up to the limit, lets wait up to maxQueue, sheds the rest', () => {

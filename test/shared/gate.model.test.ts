@@ -3,8 +3,9 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import fc from 'fast-check'
-import { Gate } from '../../plugins/concurrency/gate.ts'
-import { Waiter, type Priority, type ShedReason } from '../../plugins/concurrency/waiter.ts'
+import { Gate } from '../../plugins/shared/gate/gate.ts'
+import { FixedLimit } from '../../plugins/shared/gate/limit.ts'
+import { Waiter, type Priority, type ShedReason } from '../../plugins/shared/gate/waiter.ts'
 import { FakeClock } from '../support/fake-clock.ts'
 
 class Claim extends Waiter {
@@ -25,7 +26,7 @@ const step = fc.oneof(
 test('the gate keeps its invariants whatever comes', () => {
   fc.assert(fc.property(fc.array(step, { minLength: 5, maxLength: 120 }), steps => {
     const clock = new FakeClock()
-    const gate = new Gate({ limit: 3, maxQueue: 4, maxWait: 300, orphanTimeout: 900 }, clock)
+    const gate = new Gate({ limit: new FixedLimit(3), maxQueue: 4, maxWait: 300, target: Infinity, orphanTimeout: 900 }, clock)
     const claims: Claim[] = []
     let limit = 3
     let open = true

@@ -1,30 +1,30 @@
-// The bounded room in which waiters stand while their gate is full: one line a priority, one timer for all of
-// them. It prevents an unbounded queue, in which everybody waits until everybody has given up.
-import { Line } from '../shared/line.ts'
+// The bounded room in which waiters stand while their gate is full: one line a priority. It prevents an unbounded
+// queue, in which everybody waits until everybody has given up.
+import { Line } from '../line.ts'
 import type { Priority, Waiter } from './waiter.ts'
 
 export class WaitingRoom {
   /** By priority, 0 first. */
   readonly #lines: readonly [Line<Waiter>, Line<Waiter>, Line<Waiter>] = [new Line(), new Line(), new Line()]
-
-  get size (): number {
-    return this.#lines[0].size + this.#lines[1].size + this.#lines[2].size
-  }
+  size = 0
 
   join (waiter: Waiter, now: number): void {
     waiter.state = 'WAIT'
     waiter.since = now
     this.#lines[waiter.priority].push(waiter)
+    this.size++
   }
 
   leave (waiter: Waiter): void {
     this.#lines[waiter.priority].remove(waiter)
+    this.size--
   }
 
-  /** Takes out who is next: the oldest of the highest priority. */
-  next (): Waiter | undefined {
+  /** Takes out who is next: of the highest priority the oldest, or the newest, who has most of its patience left. */
+  next (newestFirst: boolean): Waiter | undefined {
     for (const line of this.#lines) {
-      if (line.first !== undefined) return this.#take(line, line.first)
+      const waiter = newestFirst ? line.last : line.first
+      if (waiter !== undefined) return this.#take(waiter)
     }
     return undefined
   }
@@ -32,16 +32,16 @@ export class WaitingRoom {
   /** Takes out the oldest of the lowest priority, if that is lower than `priority`. */
   yielding (priority: Priority): Waiter | undefined {
     for (let lowest = 2; lowest > priority; lowest--) {
-      const line = this.#lines[lowest]!
-      if (line.first !== undefined) return this.#take(line, line.first)
+      const { first } = this.#lines[lowest]!
+      if (first !== undefined) return this.#take(first)
     }
     return undefined
   }
 
   /** Takes out somebody who joined at or before `since`. */
   expired (since: number): Waiter | undefined {
-    for (const line of this.#lines) {
-      if (line.first !== undefined && line.first.since <= since) return this.#take(line, line.first)
+    for (const { first } of this.#lines) {
+      if (first !== undefined && first.since <= since) return this.#take(first)
     }
     return undefined
   }
@@ -49,14 +49,14 @@ export class WaitingRoom {
   /** When the one who has waited longest joined; Infinity in an empty room. */
   get oldest (): number {
     let oldest = Infinity
-    for (const line of this.#lines) {
-      if (line.first !== undefined && line.first.since < oldest) oldest = line.first.since
+    for (const { first } of this.#lines) {
+      if (first !== undefined && first.since < oldest) oldest = first.since
     }
     return oldest
   }
 
-  #take (line: Line<Waiter>, waiter: Waiter): Waiter {
-    line.remove(waiter)
+  #take (waiter: Waiter): Waiter {
+    this.leave(waiter)
     return waiter
   }
 }

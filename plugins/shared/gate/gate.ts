@@ -1,0 +1,300 @@
+// A gate admits as many claims as its permits allow, lets some wait in a bounded room and sheds the rest. It prevents
+// the collapse in which a server starts everything and finishes nothing.
+//
+//   enter ─▶ a permit, and nobody waits? ─yes─▶ RUN ─▶ leave ─▶ the slot goes to the next who waits,
+//                   │no                                          in the same tick, never to a newcomer
+//                   ▼
+//       its key's share taken, or no patience for the wait? ─yes─▶ SHED
+//                   │no
+//                   ▼
+//       room, or somebody lower in it? ─yes─▶ WAIT ─▶ RUN | shed at maxWait | GONE
+//                   │no
+//                   ▼
+//                 SHED
+//
+// Permits come back by release (a semaphore of `limit`) or by the clock (a token bucket); a gate may have both.
+import type { Clock } from '../clock.ts'
+import { Line } from '../line.ts'
+import { Congestion } from './congestion.ts'
+import { FixedLimit, type Limit } from './limit.ts'
+import { Shares } from './shares.ts'
+import { TokenBucket, type Rate } from './token-bucket.ts'
+import { SHED_REASONS, type ShedReason, type Waiter } from './waiter.ts'
+import { WaitingRoom } from './waiting-room.ts'
+
+export interface GateLimits {
+  limit: Limit
+  /** Permits by time as well. */
+  rate?: Rate | undefined
+  /** Claims that wait at the same time; 0 sheds at once. */
+  maxQueue: number
+  /** Milliseconds that a claim waits at most. */
+  maxWait: number
+  /** Milliseconds of wait that are a standing queue; 'service' adapts to the service time, Infinity is plain first come, first served. */
+  target: number | 'service'
+  /** Claims of one key, running and waiting, while the gate is full. */
+  maxPerKey?: number | undefined
+  /** Milliseconds after which the slot of an orphan is taken back. */
+  orphanTimeout: number
+}
+
+export interface GateStats {
+  /** 'OPEN' admits, 'DRAINING' finishes what it has, 'CLOSED' has finished. */
+  state: 'OPEN' | 'DRAINING' | 'CLOSED'
+  limit: number
+  /** Slots taken now, those of orphans included. */
+  inflight: number
+  /** Live waiters. */
+  queued: number
+  /** Slots of handlers that still work for a client that is gone. */
+  orphans: number
+  /** True while the queue stands: newest first, and who waits too long is shed. */
+  congested: boolean
+  /** Milliseconds that a claim runs, a moving average. */
+  service: number
+  /** Admitted since boot. */
+  admitted: number
+  /** Refused since boot, by reason. */
+  shed: Record<ShedReason, number>
+  /** Left the waiting room by themselves since boot. */
+  gone: number
+  /** Orphans whose slot was taken back at `orphanTimeout`, since boot. */
+  orphansTimedOut: number
+}
+
+const SERVICE_WEIGHT = 1 / 16
+const SHORTEST_TARGET_MS = 20
+
+export class Gate {
+  readonly #limits: GateLimits
+  readonly #clock: Clock
+  readonly #room = new WaitingRoom()
+  readonly #orphans = new Line<Waiter>()
+  readonly #congestion = new Congestion()
+  readonly #tokens: TokenBucket | undefined
+  readonly #shares: Shares | undefined
+  #limit: Limit
+  #inflight = 0
+  #service = 0
+  #open = true
+  #timer: unknown = undefined
+  #due = Infinity
+  #admitted = 0
+  #gone = 0
+  #orphansTimedOut = 0
+  readonly #shed = Object.fromEntries(SHED_REASONS.map(reason => [reason, 0])) as Record<ShedReason, number>
+  readonly #atRest: Array<() => void> = []
+
+  constructor (limits: GateLimits, clock: Clock) {
+    this.#limits = limits
+    this.#clock = clock
+    this.#limit = limits.limit
+    this.#tokens = limits.rate && new TokenBucket(limits.rate)
+    this.#shares = limits.maxPerKey === undefined ? undefined : new Shares(limits.maxPerKey)
+  }
+
+  /**
+   * 'RUN' or 'WAIT', or why it is shed. A waiter that gets 'WAIT' hears of its outcome through its own methods.
+   * @param busy the event loop is so late that whoever is not critical had better hear so at once
+   */
+  enter (waiter: Waiter, busy = false): 'RUN' | 'WAIT' | ShedReason {
+    if (!this.#open) return this.#refuse(waiter, 'draining')
+    if (busy && waiter.priority > 0) return this.#refuse(waiter, 'loop_busy')
+    const now = this.#clock.now()
+    if (this.#room.size === 0 && this.#inflight < this.#limit.current && (this.#tokens === undefined || this.#tokens.take(now))) {
+      this.#run(waiter, 0, now)
+      this.#shares?.add(waiter.key)
+      return 'RUN'
+    }
+    const reason = this.#unwelcome(waiter, now)
+    if (reason !== undefined) return this.#refuse(waiter, reason)
+    if (this.#room.size >= this.#limits.maxQueue) {
+      const evicted = this.#room.yielding(waiter.priority)
+      if (evicted === undefined) return this.#refuse(waiter, 'queue_full')
+      this.#drop(evicted, 'evicted')
+    }
+    this.#shares?.add(waiter.key)
+    this.#room.join(waiter, now)
+    this.#arm(now)
+    return 'WAIT'
+  }
+
+  /**
+   * Ends a claim, whatever its state: gives back its slot or its place. A second call does nothing.
+   * @param telling whether its service time tells something of the service; not that of a reply that lives long
+   */
+  leave (waiter: Waiter, telling = true): void {
+    switch (waiter.state) {
+      case 'WAIT':
+        this.#room.leave(waiter)
+        waiter.state = 'GONE'
+        this.#gone++
+        this.#shares?.remove(waiter.key)
+        this.#settle()
+        break
+      case 'ORPHAN':
+        this.#orphans.remove(waiter)
+        this.#release(waiter, this.#clock.now())
+        break
+      case 'RUN': {
+        const now = this.#clock.now()
+        if (telling) this.#learn(now - waiter.since, now)
+        this.#release(waiter, now)
+      }
+    }
+  }
+
+  /** The client is gone but the handler works on: the slot stays taken until `leave`, or `orphanTimeout`. */
+  orphan (waiter: Waiter): void {
+    if (waiter.state !== 'RUN') return
+    const now = this.#clock.now()
+    waiter.state = 'ORPHAN'
+    waiter.since = now
+    this.#orphans.push(waiter)
+    this.#arm(now)
+  }
+
+  /** Sets the limit by hand. A lower one cancels nothing: it holds as soon as enough claims have ended. */
+  tune (limit: number): void {
+    this.#limit = new FixedLimit(limit)
+    this.#grant(this.#clock.now())
+  }
+
+  /** Admits nobody any more; resolves when nobody runs or waits. Who waits already is still served. */
+  drain (): Promise<void> {
+    this.#open = false
+    return new Promise(resolve => {
+      this.#atRest.push(resolve)
+      this.#settle()
+    })
+  }
+
+  reopen (): void {
+    this.#open = true
+  }
+
+  stats (): GateStats {
+    return {
+      state: this.#open ? 'OPEN' : this.#inflight + this.#room.size > 0 ? 'DRAINING' : 'CLOSED',
+      limit: this.#limit.current,
+      inflight: this.#inflight,
+      queued: this.#room.size,
+      orphans: this.#orphans.size,
+      congested: this.#congestion.congested,
+      service: this.#service,
+      admitted: this.#admitted,
+      shed: { ...this.#shed },
+      gone: this.#gone,
+      orphansTimedOut: this.#orphansTimedOut
+    }
+  }
+
+  /** Why there is no use in letting this one wait, if there is none. */
+  #unwelcome (waiter: Waiter, now: number): ShedReason | undefined {
+    if (this.#shares?.exhausted(waiter.key)) return 'key_share'
+    const ahead = this.#room.size
+    // A wait for tokens is known beforehand; refused here, it commits nothing.
+    if (this.#tokens !== undefined && this.#tokens.wait(now, ahead) > Math.min(this.#limits.maxWait, waiter.patience)) return 'predicted_wait'
+    if ((ahead + 1) * this.#service / this.#limit.current > waiter.patience) return 'predicted_wait'
+    return undefined
+  }
+
+  #refuse (waiter: Waiter, reason: ShedReason): ShedReason {
+    waiter.state = 'SHED'
+    this.#shed[reason]++
+    return reason
+  }
+
+  /** Refuses one that has been taken out of the room. */
+  #drop (waiter: Waiter, reason: ShedReason): void {
+    this.#refuse(waiter, reason)
+    this.#shares?.remove(waiter.key)
+    waiter.shed(reason)
+  }
+
+  #run (waiter: Waiter, standing: number, now: number): void {
+    this.#inflight++
+    this.#admitted++
+    waiter.state = 'RUN'
+    waiter.since = now
+    this.#congestion.admitted(standing, this.#target, now)
+  }
+
+  #learn (service: number, now: number): void {
+    this.#service += (service - this.#service) * SERVICE_WEIGHT
+    this.#limit.ended(service, this.#inflight, this.#room.size, now)
+  }
+
+  #release (waiter: Waiter, now: number): void {
+    waiter.state = 'DONE'
+    this.#inflight--
+    this.#shares?.remove(waiter.key)
+    this.#grant(now)
+    this.#settle()
+  }
+
+  #grant (now: number): void {
+    while (this.#room.size > 0 && this.#inflight < this.#limit.current) {
+      if (this.#tokens !== undefined && !this.#tokens.take(now)) {
+        this.#arm(now)
+        return
+      }
+      const standing = now - this.#room.oldest
+      const waiter = this.#room.next(this.#congested)!
+      this.#run(waiter, standing, now)
+      waiter.admitted()
+    }
+  }
+
+  #settle (): void {
+    if (this.#inflight + this.#room.size > 0) return
+    for (const resolve of this.#atRest.splice(0)) resolve()
+  }
+
+  get #target (): number {
+    const { target } = this.#limits
+    return target === 'service' ? Math.max(SHORTEST_TARGET_MS, this.#service) : target
+  }
+
+  /** Never while tokens are what is waited for: theirs is a queue that is meant to stand. */
+  get #congested (): boolean {
+    return this.#congestion.congested && (this.#tokens === undefined || this.#inflight >= this.#limit.current)
+  }
+
+  /** Milliseconds that the oldest may wait. */
+  get #longest (): number {
+    return this.#congested ? Math.min(this.#limits.maxWait, 2 * this.#target) : this.#limits.maxWait
+  }
+
+  /** One timer for everybody who waits, the next token and every orphan; a waiter that left early lets it fire once for nothing. */
+  #arm (now: number): void {
+    let due = Math.min(this.#room.oldest + this.#longest, (this.#orphans.first?.since ?? Infinity) + this.#limits.orphanTimeout)
+    if (this.#tokens !== undefined && this.#room.size > 0 && this.#inflight < this.#limit.current) due = Math.min(due, now + this.#tokens.wait(now))
+    if (due >= this.#due) return
+    if (this.#timer !== undefined) this.#clock.clearTimeout(this.#timer)
+    this.#due = due
+    this.#timer = this.#clock.setTimeout(() => {
+      this.#timer = undefined
+      this.#due = Infinity
+      const now = this.#clock.now()
+      this.#expire(now)
+      this.#grant(now)
+      this.#arm(now)
+    }, Math.max(1, Math.ceil(due - now)))
+  }
+
+  #expire (now: number): void {
+    for (;;) {
+      const waiter = this.#room.expired(now - this.#longest)
+      if (waiter === undefined) break
+      this.#drop(waiter, 'queue_timeout')
+    }
+    for (;;) {
+      const orphan = this.#orphans.first
+      if (orphan === undefined || orphan.since > now - this.#limits.orphanTimeout) break
+      this.#orphansTimedOut++
+      this.leave(orphan)
+    }
+    this.#settle()
+  }
+}
