@@ -15,6 +15,7 @@ export { default as lifecycle } from './lifecycle/index.ts'
 export { default as pressure } from './pressure/index.ts'
 export { default as rateLimit } from './rate-limit/index.ts'
 export { default as serverDefaults, serverOptions } from './server-defaults/index.ts'
+export { default as workerPool } from './worker-pool/index.ts'
 export { problemJson } from './shared/refusal.ts'
 
 export type { CompressionOptions } from './compression/index.ts'
@@ -28,6 +29,7 @@ export type { RateLimitOptions } from './rate-limit/index.ts'
 export type { ServerDefaultsOptions } from './server-defaults/index.ts'
 export type { Refusal } from './shared/refusal.ts'
 export type { OnRefused } from './shared/suite-state.ts'
+export type { WorkerPool, WorkerPoolOptions, WorkerPoolStats, WorkerRunOptions } from './worker-pool/index.ts'
 
 async function surge (app: FastifyInstance, input: SurgeOptions): Promise<void> {
   const { switches, dryRun, onRefused, routes } = readSurge(input)

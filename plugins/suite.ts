@@ -8,6 +8,7 @@ import lifecycle from './lifecycle/index.ts'
 import pressure from './pressure/index.ts'
 import rateLimit from './rate-limit/index.ts'
 import serverDefaults from './server-defaults/index.ts'
+import workerPool from './worker-pool/index.ts'
 
 export const suite = {
   /** First: the others measure against a server that is set up. */
@@ -25,7 +26,9 @@ export const suite = {
   /** On its way out a reply meets it last, so that it sees the bytes that leave. */
   compression: { plugin: compression, folder: 'compression', on: true },
   /** Adds to the routes that ask for it only. */
-  jsonStream: { plugin: jsonStream, folder: 'json-stream', on: true }
+  jsonStream: { plugin: jsonStream, folder: 'json-stream', on: true },
+  /** Nobody meets it on the way: handlers call it. Off: only you know what to run. */
+  workerPool: { plugin: workerPool, folder: 'worker-pool', on: false }
 } as const
 
 export type SuiteKey = keyof typeof suite

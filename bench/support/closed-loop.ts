@@ -5,22 +5,25 @@ import net from 'node:net'
 export class ClosedLoop {
   readonly #sockets: net.Socket[]
   readonly #request: Buffer
+  readonly #status: number | 'any'
   #left = 0
   #open = 0
   #done: () => void = () => {}
 
-  private constructor (sockets: net.Socket[], request: string) {
+  private constructor (sockets: net.Socket[], request: string, status: number | 'any') {
     this.#sockets = sockets
+    this.#status = status
     this.#request = Buffer.from(request, 'latin1')
     for (const socket of sockets) this.#watch(socket)
   }
 
-  static async connect (port: number, connections: number, request: string): Promise<ClosedLoop> {
+  /** `status` is what every reply must have. */
+  static async connect (port: number, connections: number, request: string, status: number | 'any' = 200): Promise<ClosedLoop> {
     const sockets = await Promise.all(Array.from({ length: connections }, () => new Promise<net.Socket>((resolve, reject) => {
       const socket = net.connect({ port, host: '127.0.0.1', noDelay: true })
       socket.once('connect', () => resolve(socket)).once('error', reject)
     })))
-    return new ClosedLoop(sockets, request)
+    return new ClosedLoop(sockets, request, status)
   }
 
   /** Sends `count` requests and resolves with the last reply. */
@@ -55,7 +58,7 @@ export class ClosedLoop {
       if (head < 0) return
       const length = /\ncontent-length: (\d+)/i.exec(received)
       if (length === null || received.length < head + 4 + Number(length[1])) return
-      if (!received.startsWith('HTTP/1.1 200')) throw new Error(received.slice(0, 200))
+      if (this.#status !== 'any' && !received.startsWith(`HTTP/1.1 ${this.#status}`)) throw new Error(received.slice(0, 500))
       received = ''
       this.#open--
       this.#next(socket)

@@ -95,7 +95,9 @@ function addToRoute (app: FastifyInstance, route: RouteOptions, plugin: JsonStre
   const methods = [route.method].flat()
   const wanted = routeSetting(suite, 'jsonStream', methods, route.url, route.config)
   if (wanted === undefined || wanted === false) return
-  const settings = readRouteJsonStream(wanted as true, plugin)
+  // A route's own bodyLimit is its maxBytes, unless its limits say otherwise.
+  const base = route.bodyLimit === undefined ? plugin : { ...plugin, limits: { ...plugin.limits, maxBytes: route.bodyLimit } }
+  const settings = readRouteJsonStream(wanted as true, base)
   const bodyless = methods.find(method => WITHOUT_BODY.includes(method.toUpperCase()))
   if (bodyless !== undefined) throw new BadOption(`Expected \`config.jsonStream\` on a route that takes a body, got ${bodyless} ${route.url}`)
 

@@ -1,5 +1,5 @@
 // Cuts the elements of one array out of bytes: it knows strings and depth only, and leaves the rest to one JSON.parse a
-// chunk. No more is held than the element that is still coming in, and limits are seen before anything is parsed.
+// chunk. No more is held than the element that is still coming in, and nothing is delivered before every limit was looked at.
 import { decode, explainEnd, isBlank, parseBatch, parseElement, parseTogether, type ElementRules } from './batch.ts'
 import { Boundary } from './boundary.ts'
 import { ByteBuffer } from './byte-buffer.ts'
@@ -51,8 +51,6 @@ export class Splitter {
   #depth = 1
   #inString = false
   #lastComma = -1
-  /** The first comma that the last scan found, and -1 where it found one only or none. */
-  #firstComma = -1
   #event = GOES_ON
   readonly #boundary = new Boundary()
 
@@ -109,7 +107,7 @@ export class Splitter {
     }
     this.closed = ended && this.failure === undefined
     if (!this.closed && this.failure === undefined && this.#event !== GOES_ON) this.#conclude(bytes)
-    if (!this.#boundary.known && this.#firstComma >= 0) this.#boundary.learn(bytes, this.#firstComma, this.#lastComma)
+    if (!this.#boundary.known) this.#boundary.learn(bytes, this.#lastComma, this.#pending.length)
     if (cut >= 0) {
       this.#scanned -= cut + 1
       this.#drop(cut + 1)
@@ -121,7 +119,6 @@ export class Splitter {
     this.#pending.drop(count)
     this.#offset += count
     this.#lastComma = -1
-    this.#firstComma = -1
   }
 
   /** The body ended within the array. */
@@ -177,7 +174,6 @@ export class Splitter {
         }
       } else if (depth === 1) {
         if (at - 1 - start > maxElementBytes) break
-        if (this.#lastComma >= 0 && this.#firstComma < 0) this.#firstComma = this.#lastComma
         this.#lastComma = at - 1
         start = at
       }

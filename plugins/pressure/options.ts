@@ -61,12 +61,19 @@ export interface PressureOptions extends Omit<FastifyUnderPressureOptions, 'maxE
   dryRun?: boolean
 }
 
-/** V8 counts three semi-spaces of 16 MiB into its limit; a small heap dies at its old generation's, long before that. */
-const YOUNG_GENERATION_BYTES = 48 * 1024 * 1024
+const MIB = 1024 * 1024
+/** V8 counts three semi-spaces into its limit: of 16 MiB up to Node 22, of up to 64 MiB since. */
+const YOUNG_GENERATION_BYTES = 3 * (Number.parseInt(process.versions.v8) < 13 ? 16 : 64) * MIB
+const OLD_GENERATION_FLAG = /--max[-_]old[-_]space[-_]size[= ](\d+)/
 
-/** 90% of the old generation's limit. */
-export function defaultMaxHeap (heapSizeLimit: number): number {
-  return Math.floor(0.9 * Math.max(heapSizeLimit - YOUNG_GENERATION_BYTES, heapSizeLimit / 4))
+/**
+ * 90% of what the old generation may take, where a heap dies long before it reaches V8's whole limit when that is small.
+ * @param flags the command line and NODE_OPTIONS, which may say it exactly
+ */
+export function defaultMaxHeap (heapSizeLimit: number, flags: string): number {
+  const flag = OLD_GENERATION_FLAG.exec(flags)
+  const old = flag === null ? Math.max(heapSizeLimit - YOUNG_GENERATION_BYTES, heapSizeLimit / 4) : Number(flag[1]) * MIB
+  return Math.floor(0.9 * old)
 }
 
 /** 0 is off too, as in @fastify/under-pressure. */
@@ -106,7 +113,7 @@ const rules: Rules<Pressure> = {
 export function readPressure (input: PressureOptions): Pressure {
   const options = readOptions<Pressure>('pressure', input, rules, {
     maxEventLoopDelay: 500,
-    maxHeapUsedBytes: defaultMaxHeap(getHeapStatistics().heap_size_limit),
+    maxHeapUsedBytes: defaultMaxHeap(getHeapStatistics().heap_size_limit, [...process.execArgv, process.env.NODE_OPTIONS].join(' ')),
     maxRssBytes: false,
     maxEventLoopUtilization: false,
     eventLoopUtilizationMode: 'interval',

@@ -47,17 +47,34 @@ test('only a reader that waits is timed, at the limit and not before', async () 
   await second
 })
 
-test('a chunk is read when it is asked for, and then one', async () => {
+test('nothing is read before it is asked for, and then one chunk ahead at most', async () => {
   const { wire, body } = reader()
-  for (const text of ['a', 'b', 'c']) wire.write(text)
+  for (const text of ['a', 'b', 'c', 'd']) wire.write(text)
   await later()
   assert.equal(body.wireBytes, 0)
   assert.equal(String(await body.read()), 'a')
   await later()
-  assert.equal(body.wireBytes, 1)
+  assert.equal(body.wireBytes, 2)
   wire.end()
-  assert.deepEqual([String(await body.read()), String(await body.read()), await body.read(), await body.read()], ['b', 'c', null, null])
+  assert.deepEqual([String(await body.read()), String(await body.read()), String(await body.read()), await body.read(), await body.read()], ['b', 'c', 'd', null, null])
   assert.ok(body.complete)
+})
+
+test('a reader that keeps up leaves the event loop to others after half a megabyte at most', async () => {
+  const wire = new PassThrough({ highWaterMark: 8 * 1024 ** 2 })
+  const body = new BodyReader(wire as any, wire, { decoder: undefined, encoding: 'identity', maxBytes: 1e9, maxRatio: 100, idleTimeout: 1000, clock: fakeClock() })
+  for (let count = 0; count < 64; count++) wire.write(Buffer.alloc(64 * 1024))
+  wire.end()
+  let read = 0
+  const turns: number[] = []
+  const turn = () => {
+    turns.push(read)
+    if (!body.complete) setImmediate(turn)
+  }
+  setImmediate(turn)
+  for (let chunk = await body.read(); chunk !== null; chunk = await body.read()) read += chunk.length
+  assert.equal(read, 4 * 1024 ** 2)
+  assert.ok(turns.every((bytes, at) => bytes - (turns[at - 1] ?? 0) <= 512 * 1024), String(turns))
 })
 
 test('a wire that closes before its end rejects the read, and every later one', async () => {

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict'
 import { once } from 'node:events'
+import http2 from 'node:http2'
 import { Readable } from 'node:stream'
 import { test } from 'node:test'
 import zlib from 'node:zlib'
@@ -225,6 +226,48 @@ test("the app's onProtoPoisoning and onConstructorPoisoning hold for streamed bo
   const body = '[{"__proto__":{"x":1},"a":1},{"constructor":{"prototype":{}},"a":2},{"\\u005f_proto__":1,"a":3}]'
   const { url } = await listen(t, collecting(), {}, { onProtoPoisoning: 'remove', onConstructorPoisoning: 'remove' })
   assert.deepEqual((await post(url, body)).body.rows, [{ a: 1 }, { a: 2 }, { a: 3 }])
+})
+
+test("a route's own bodyLimit is its maxBytes; the app's is not, for it is meant for bodies held in memory", async t => {
+  const { url } = await listen(t, app => {
+    app.post('/import', { bodyLimit: 10, config: { jsonStream: true } }, async request => await collect(request.jsonStream()))
+    app.post('/wide', { config: { jsonStream: true } }, async request => await collect(request.jsonStream()))
+  }, {}, { bodyLimit: 10 })
+  assert.equal((await post(url, '[1,2,3,4,5]')).body.code, 'FST_SURGE_JSON_TOO_LARGE')
+  assert.equal((await fetch(`${url}/wide`, { method: 'POST', body: '[1,2,3,4,5]', headers: { 'content-type': 'application/json' } })).status, 200)
+})
+
+test('HTTP/2: elements arrive, a refusal has its status, and a body that is left ends its stream alone', async t => {
+  const app = Fastify({ http2: true } as any) as unknown as FastifyInstance
+  await app.register(jsonStream)
+  app.post('/import', { config: { jsonStream: true } }, async request => {
+    const rows = []
+    for await (const row of request.jsonStream()) {
+      rows.push(row)
+      if (row === 'enough') break
+    }
+    return rows
+  })
+  const session = http2.connect(await app.listen({ host: '127.0.0.1', port: 0 }))
+  t.after(async () => {
+    session.destroy()
+    await app.close()
+  })
+  const exchange = (body: string, end: boolean): Promise<[number, string]> => new Promise(resolve => {
+    const stream = session.request({ ':method': 'POST', ':path': '/import', 'content-type': 'application/json' })
+    let status = 0
+    let text = ''
+    stream.on('error', () => {})
+    stream.on('response', headers => { status = Number(headers[':status']) })
+    stream.on('data', chunk => { text += chunk })
+    stream.on('end', () => resolve([status, text]))
+    if (end) stream.end(body)
+    else stream.write(body)
+  })
+  assert.deepEqual(await exchange('[1,2]', true), [200, '[1,2]'])
+  assert.equal((await exchange('[1,,2]', true))[0], 400)
+  assert.deepEqual(await exchange('["enough",1', false), [200, '["enough"]'])
+  assert.deepEqual(await exchange('[3]', true), [200, '[3]'])
 })
 
 test('it is used once, and only where the route opted in', async t => {

@@ -157,6 +157,7 @@ test('close() waits for replies on secondary listeners', async t => {
   localhostHasTwoAddresses(t)
   const gate = deferred()
   const app = Fastify(serverOptions())
+  t.after(() => app.close())
   await app.register(lifecycle)
   app.get('/', async () => { await gate.promise; return 'secondary' })
   await app.listen({ port: 0, host: 'localhost' })

@@ -8,16 +8,24 @@ const MiB = 1024 * 1024
 test('the defaults protect without tuning', () => {
   const options = readPressure({})
   assert.equal(options.maxEventLoopDelay, 500)
-  assert.equal(options.maxHeapUsedBytes, defaultMaxHeap(getHeapStatistics().heap_size_limit))
+  assert.equal(options.maxHeapUsedBytes, defaultMaxHeap(getHeapStatistics().heap_size_limit, [...process.execArgv, process.env.NODE_OPTIONS].join(' ')))
   assert.equal(options.maxRssBytes, false)
   assert.equal(options.eventLoopUtilizationMode, 'interval')
 })
 
-test('the heap limit stays below the old generation, small or large', () => {
-  for (const old of [32, 64, 128, 512, 2048, 4096]) {
-    const limit = defaultMaxHeap((old + 48) * MiB)
+test('the heap limit is that of the old generation: exact where a flag says it', () => {
+  for (const flags of ['--max-old-space-size=160', '--inspect --max_old_space_size=160', '--max-old-space-size 160']) {
+    assert.equal(defaultMaxHeap(352 * MiB, flags), 144 * MiB)
+  }
+})
+
+test('without a flag the young generation is left out of V8\'s limit', () => {
+  const young = Number.parseInt(process.versions.v8) < 13 ? 48 : 192
+  for (const old of [512, 2048, 4096]) {
+    const limit = defaultMaxHeap((old + young) * MiB, '')
     assert.ok(limit < old * MiB && limit > old * MiB * 0.8, `${old}: ${limit / MiB}`)
   }
+  assert.ok(defaultMaxHeap(100 * MiB, '') > 20 * MiB, 'never so low that a small process is always past it')
 })
 
 test('0 is off, as in @fastify/under-pressure, and so is false', () => {

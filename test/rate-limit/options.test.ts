@@ -12,7 +12,7 @@ const BAD: [input: Record<string, unknown>, says: RegExp][] = [
   [{ timeWindow: '0 s' }, /`rateLimit\.timeWindow`/],
   [{ timeWindow: '-1 s' }, /`rateLimit\.timeWindow`/],
   [{ timeWindow: -1 }, /`rateLimit\.timeWindow`/],
-  [{ hook: 'onSend' }, /`rateLimit\.hook` to be 'onRequest' or/],
+  [{ hook: 'onSend' }, /`rateLimit\.hook` to be 'onRequest', 'preParsing', 'preValidation' or 'preHandler', got 'onSend'/],
   [{ ipv6Subnet: 129 }, /`rateLimit\.ipv6Subnet`/],
   [{ allowList: '127.0.0.1' }, /`rateLimit\.allowList`/],
   [{ groupId: 123 }, /`rateLimit\.groupId`/],

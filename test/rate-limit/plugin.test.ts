@@ -225,7 +225,7 @@ test('it decides before the gate: a refused request takes no slot and no place i
   const held = app.inject('/')
   await eventually(() => app.concurrency.stats().inflight === 1, 'held')
   assert.equal((await app.inject('/')).statusCode, 429)
-  assert.deepEqual(app.concurrency.stats().shed, { queue_full: 0, queue_timeout: 0, evicted: 0, draining: 0 })
+  assert.ok(Object.values(app.concurrency.stats().shed).every(count => count === 0))
   gate.resolve()
   assert.equal((await held).statusCode, 200)
 })

@@ -1,0 +1,2 @@
+module.exports = (number) => number + 1
+module.exports.triple = number => number * 3

@@ -1,0 +1,3 @@
+export default function square (number: number): number {
+  return number ** 2
+}
