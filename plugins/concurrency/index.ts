@@ -8,7 +8,7 @@ import { definePlugin } from '../shared/define-plugin.ts'
 import { BadOption } from '../shared/errors.ts'
 import { Gate, type GateStats } from '../shared/gate/gate.ts'
 import { FixedLimit } from '../shared/gate/limit.ts'
-import { LOOP_BUDGET_MS, LoopIteration } from '../shared/gate/loop-iteration.ts'
+import { LoopIteration } from '../shared/gate/loop-iteration.ts'
 import { runInGate, shedErrors } from '../shared/gate/run-in-gate.ts'
 import { SHED_REASONS, Waiter, type Priority, type ShedReason } from '../shared/gate/waiter.ts'
 import { prepareRefusal, type Refusal } from '../shared/refusal.ts'
@@ -110,7 +110,7 @@ async function degrade (ticket: Ticket, onShed: OnShed, reason: ShedReason): Pro
 
 function concurrencyStage (gates: Map<string, Gate>, options: ResolvedOptions, dryRun: boolean): Stage<RouteGate> {
   const names = [...gates.keys()]
-  const loop = new LoopIteration()
+  const loop = new LoopIteration(systemClock.now)
 
   /** @param telling whether the service time of this reply tells something of the service */
   function give (ticket: Ticket, telling: boolean): void {
@@ -143,7 +143,7 @@ function concurrencyStage (gates: Map<string, Gate>, options: ResolvedOptions, d
     enter (ticket, route) {
       const waiter = new TicketWaiter(ticket, route, dryRun)
       ticket.waiter = waiter
-      const outcome = route.gate.enter(waiter, loop.age(ticket.arrival) > LOOP_BUDGET_MS)
+      const outcome = route.gate.enter(waiter, loop.busy(ticket.arrival))
       if (outcome === 'RUN') return true
       if (outcome === 'WAIT') return dryRun
       return refuse(ticket, route, outcome, dryRun)

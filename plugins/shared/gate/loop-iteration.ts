@@ -1,26 +1,44 @@
-// The event loop's own view of its queue: how long the present iteration has run. Synchronous handlers never overlap, so
-// their queue is in the kernel where no cap sees it; but all that came in while one iteration ran is handled in the next,
-// and whoever comes late in a long one has waited that long already.
+// The event loop's own view of its queue: how long its iterations have been too long. Synchronous handlers never overlap,
+// so their queue is in the kernel where no cap sees it; but all that came in while one iteration ran is handled in the
+// next, and whoever comes late in a long one has waited that long already.
+//
+// As with a queue, one long iteration is a burst (code that is compiled, a collection of garbage) and says nothing:
+//
+//   busy  =  this iteration > 40 ms  and  none has been shorter, nor the loop idle, for 250 ms
 
-/** Milliseconds. Above it an iteration has taken in more than it can serve in good time; a healthy one takes a few. */
-export const LOOP_BUDGET_MS = 40
+const BUDGET_MS = 40
+const STANDING_MS = 250
+/** A pause between two iterations with requests that is longer was idle time. */
+const IDLE_MS = 10
 
 export class LoopIteration {
+  readonly #now: () => number
   readonly #atEnd: (end: () => void) => void
   #began: number | undefined = undefined
-  readonly #end = (): void => { this.#began = undefined }
+  #ended = -Infinity
+  /** When the loop was last known to keep up. */
+  #healthy = -Infinity
 
   /** `atEnd` calls back when the present iteration is over. */
-  constructor (atEnd: (end: () => void) => void = setImmediate) {
+  constructor (now: () => number, atEnd: (end: () => void) => void = setImmediate) {
+    this.#now = now
     this.#atEnd = atEnd
   }
 
-  /** Milliseconds since the first request of this iteration: one stamp and one callback an iteration, not a request. */
-  age (now: number): number {
+  /** One stamp and one callback an iteration, not a request. */
+  busy (now: number): boolean {
     if (this.#began === undefined) {
+      if (now - this.#ended > IDLE_MS) this.#healthy = now
       this.#began = now
       this.#atEnd(this.#end)
     }
-    return now - this.#began
+    return now - this.#began > BUDGET_MS && now - this.#healthy > STANDING_MS
+  }
+
+  readonly #end = (): void => {
+    const now = this.#now()
+    if (now - this.#began! <= BUDGET_MS) this.#healthy = now
+    this.#ended = now
+    this.#began = undefined
   }
 }
