@@ -27,8 +27,7 @@ export type { RouteOverrides, SurgeOptions } from './options.ts'
 export type { PressureOptions } from './pressure/index.ts'
 export type { RateLimitOptions } from './rate-limit/index.ts'
 export type { ServerDefaultsOptions } from './server-defaults/index.ts'
-export type { Refusal } from './shared/refusal.ts'
-export type { OnRefused } from './shared/suite-state.ts'
+export type { OnRefused, Refusal } from './shared/refusal.ts'
 export type { WorkerPool, WorkerPoolOptions, WorkerPoolStats, WorkerRunOptions } from './worker-pool/index.ts'
 
 async function surge (app: FastifyInstance, input: SurgeOptions): Promise<void> {

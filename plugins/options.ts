@@ -3,7 +3,7 @@ import { METHODS } from 'node:http'
 import type { FastifyContextConfig } from 'fastify'
 import { anything, boolean, func, isObject, nearest, readOptions, show, unknownKey, type Rules } from './shared/check.ts'
 import { BadOption } from './shared/errors.ts'
-import type { OnRefused } from './shared/suite-state.ts'
+import type { OnRefused } from './shared/refusal.ts'
 import { ROUTE_KEYS, suite, type SuiteKey, type SuiteSwitches } from './suite.ts'
 
 /** Overrides for one route that another plugin declares, as its `config` would have them. */

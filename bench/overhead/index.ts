@@ -10,8 +10,8 @@ import { median, quartiles } from '../support/statistics.ts'
 import { variants } from './variants.ts'
 
 const quick = process.argv.includes('--quick')
-const ROUNDS = quick ? 5 : 25
-const REQUESTS = quick ? 2_000 : 4_000
+const ROUNDS = quick ? 5 : 15
+const REQUESTS = quick ? 2_000 : 3_000
 const WARM_UP = 12_000
 const CONNECTIONS = 20
 const REQUEST = 'GET / HTTP/1.1\r\nHost: bench\r\nAccept-Encoding: gzip, deflate, br\r\n\r\n'

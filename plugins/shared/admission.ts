@@ -11,33 +11,13 @@ import { listEarlyRoutes } from './early-routes.ts'
 import { routeOf, type Route, type RouteFacts } from './route.ts'
 import { routeSetting, suiteState, type SuiteState } from './suite-state.ts'
 import { RefusalLog } from './telemetry.ts'
-import { Ticket, ticketOf } from './ticket.ts'
-
-/** The stages in the order in which a request meets them. */
-export const STAGES = ['metrics', 'lifecycle', 'pressure', 'rate-limit', 'deadline', 'concurrency'] as const
-export type StageName = typeof STAGES[number]
-
-export interface Stage<Settings = any> {
-  readonly name: StageName
-  /** The route's `config` key that this stage reads; undefined reads none. */
-  readonly configKey?: string
-  /** Throws FST_SURGE_BAD_OPTION when the route's setting cannot be used; called at boot for every route declared later. */
-  check?: (setting: unknown, route: RouteFacts) => void
-  /** The stage's settings for one route, made at its first request; undefined lets the route pass. */
-  configure: (setting: unknown, route: RouteFacts) => Settings | undefined
-  /** True lets the ticket pass. False: it was refused, or is held and will be resumed. */
-  enter: (ticket: Ticket, settings: Settings) => boolean
-  /** The handler is done: its payload is on its way through onSend, or was dropped because the suite answered before it. */
-  answered?: (ticket: Ticket) => void
-  /** The reply's head is being written: the first byte, also of a raw writer; for an upgrade, the hijack. */
-  head?: (ticket: Ticket) => void
-  /** The reply is over, or its client is gone. Exactly once a ticket. */
-  close?: (ticket: Ticket) => void
-}
+import { STAGES, Ticket, ticketOf, type Pass, type Stage } from './ticket.ts'
 
 const kAdmission = Symbol.for('fastify-surge.admission')
 
-export class Admission {
+export type { Stage, StageName } from './ticket.ts'
+
+export class Admission implements Pass {
   readonly clock: Clock
   readonly refusals: RefusalLog
   readonly suite: SuiteState

@@ -2,7 +2,6 @@
 // a line each, because past the limit the cost of saying no decides the goodput.
 import { STATUS_CODES } from 'node:http'
 import type { FastifyReply, FastifyRequest } from 'fastify'
-import type { SuiteState } from './suite-state.ts'
 
 /** Why and how a request is refused; what `onRefused` is handed. */
 export interface Refusal {
@@ -19,6 +18,9 @@ export interface Refusal {
   /** The default body, serialised once. */
   readonly body: string
 }
+
+/** Shapes the body of a refusal: what it returns is sent instead of the default body; `undefined` keeps the default. */
+export type OnRefused = (request: FastifyRequest, reply: FastifyReply, refusal: Refusal) => unknown
 
 /** A request body up to this size that stays unread does not end the connection: closing each would churn a balancer's pool. */
 const UNREAD_BODY_KEPT_BYTES = 64 * 1024
@@ -51,12 +53,12 @@ export function leavesTooMuchUnread (request: FastifyRequest): boolean {
 }
 
 /** Sends the refusal. The reply passes the user's onSend hooks, not their error handler. `retryAfter` is this request's own wait, in seconds. */
-export function sendRefusal (request: FastifyRequest, reply: FastifyReply, refusal: Refusal, suite: SuiteState, retryAfter = refusal.retryAfter): void {
+export function sendRefusal (request: FastifyRequest, reply: FastifyReply, refusal: Refusal, onRefused: OnRefused | undefined, retryAfter = refusal.retryAfter): void {
   reply.code(refusal.statusCode)
   reply.header('cache-control', 'no-store')
   if (retryAfter !== undefined) reply.header('retry-after', jitteredRetryAfter(retryAfter))
   if (request.raw.httpVersionMajor === 1 && leavesTooMuchUnread(request)) reply.header('connection', 'close')
-  const body = suite.onRefused?.(request, reply, refusal)
+  const body = onRefused?.(request, reply, refusal)
   if (body !== undefined) {
     reply.send(body)
     return

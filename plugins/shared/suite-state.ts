@@ -1,10 +1,7 @@
 // What the umbrella tells the plugins of its context: the dry run, the shape of refusals and the
 // overrides of routes that another plugin declares. A plugin that stands alone sees the defaults.
-import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
-import type { Refusal } from './refusal.ts'
-
-/** Shapes the body of a refusal: what it returns is sent instead of the default body; `undefined` keeps the default. */
-export type OnRefused = (request: FastifyRequest, reply: FastifyReply, refusal: Refusal) => unknown
+import type { FastifyInstance } from 'fastify'
+import type { OnRefused } from './refusal.ts'
 
 export interface SuiteState {
   dryRun: boolean

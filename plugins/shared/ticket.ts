@@ -4,10 +4,44 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { Socket } from 'node:net'
 import type { FastifyReply, FastifyRequest } from 'fastify'
-import type { Admission, Stage } from './admission.ts'
-import type { Refusal } from './refusal.ts'
-import { sendRefusal } from './refusal.ts'
-import type { Route } from './route.ts'
+import type { Clock } from './clock.ts'
+import { sendRefusal, type Refusal } from './refusal.ts'
+import type { Route, RouteFacts } from './route.ts'
+import type { SuiteState } from './suite-state.ts'
+import type { RefusalLog } from './telemetry.ts'
+
+/** The stages in the order in which a request meets them. */
+export const STAGES = ['metrics', 'lifecycle', 'pressure', 'rate-limit', 'deadline', 'concurrency'] as const
+export type StageName = typeof STAGES[number]
+
+export interface Stage<Settings = any> {
+  readonly name: StageName
+  /** The route's `config` key that this stage reads; undefined reads none. */
+  readonly configKey?: string
+  /** Throws FST_SURGE_BAD_OPTION when the route's setting cannot be used; called at boot for every route declared later. */
+  check?: (setting: unknown, route: RouteFacts) => void
+  /** The stage's settings for one route, made at its first request; undefined lets the route pass. */
+  configure: (setting: unknown, route: RouteFacts) => Settings | undefined
+  /** True lets the ticket pass. False: it was refused, or is held and will be resumed. */
+  enter: (ticket: Ticket, settings: Settings) => boolean
+  /** The handler is done: its payload is on its way through onSend, or was dropped because the suite answered before it. */
+  answered?: (ticket: Ticket) => void
+  /** The reply's head is being written: the first byte, also of a raw writer; for an upgrade, the hijack. */
+  head?: (ticket: Ticket) => void
+  /** The reply is over, or its client is gone. Exactly once a ticket. */
+  close?: (ticket: Ticket) => void
+}
+
+/** What a ticket passes: the stages of one context, and what they share. */
+export interface Pass {
+  readonly clock: Clock
+  readonly refusals: RefusalLog
+  readonly suite: SuiteState
+  /** In order; a ticket walks them by index. */
+  readonly stages: readonly Stage[]
+  /** The route of a request, with every stage's settings for it. */
+  route: (request: FastifyRequest) => Route
+}
 
 const kTicket = Symbol('fastify-surge.ticket')
 const kPipelined = Symbol('fastify-surge.pipelined')
@@ -38,13 +72,13 @@ export class Ticket {
   waiter: unknown = undefined
   /** Owned by the deadline stage. */
   deadline: unknown = undefined
-  #admission: Admission
+  #admission: Pass
   #watching: readonly Stage[]
   #next = 0
   #done: (error?: Error) => void = noop
   readonly writeHead: ServerResponse['writeHead']
 
-  constructor (request: FastifyRequest, reply: FastifyReply, admission: Admission) {
+  constructor (request: FastifyRequest, reply: FastifyReply, admission: Pass) {
     this.request = request
     this.reply = reply
     this.arrival = admission.clock.now()
@@ -63,7 +97,7 @@ export class Ticket {
   }
 
   /** Walks the stages of one context; `done` goes on to the app. A client that is gone gets no handler. */
-  pass (admission: Admission, done: (error?: Error) => void): void {
+  pass (admission: Pass, done: (error?: Error) => void): void {
     if (admission !== this.#admission) {
       this.#admission = admission
       this.#watching = [...this.#watching, ...admission.stages]
@@ -103,7 +137,7 @@ export class Ticket {
     this.count(refusal, dryRun)
     if (dryRun) return true
     this.refused = true
-    sendRefusal(this.request, this.reply, refusal, this.#admission.suite, retryAfter)
+    sendRefusal(this.request, this.reply, refusal, this.#admission.suite.onRefused, retryAfter)
     return false
   }
 
