@@ -3,9 +3,10 @@ import type { FastifyInstance } from 'fastify'
 import fp from 'fastify-plugin'
 import { readSurge, type SurgeOptions } from './options.ts'
 import { admissionOf } from './shared/admission.ts'
+import { nearest } from './shared/check.ts'
 import { claim } from './shared/define-plugin.ts'
 import { setSuiteState } from './shared/suite-state.ts'
-import { suite, type SuiteKey } from './suite.ts'
+import { ROUTE_KEYS, suite, type SuiteKey } from './suite.ts'
 
 export { default as compression } from './compression/index.ts'
 export { default as concurrency } from './concurrency/index.ts'
@@ -39,6 +40,14 @@ async function surge (app: FastifyInstance, input: SurgeOptions): Promise<void> 
     const options = switches[key]
     if (options !== false) await app.register(suite[key].plugin as any, options === true ? {} : options)
   }
+  app.addHook('onRoute', function surgeNearNames ({ method, url, config = {} }) {
+    if (method === 'HEAD') return
+    // Route config is the app's own as well, so a strange key is no error; one that is nearly ours is worth a word.
+    for (const key of Object.keys(config)) {
+      const near = nearest(key, [...ROUTE_KEYS], 2)
+      if (near !== undefined && near !== key) app.log.warn(`config.${key} of ${method} ${url} is no option of fastify-surge. Did you mean \`${near}\`?`)
+    }
+  })
   app.addHook('onReady', async function surgeUnmatchedOverrides () {
     for (const route of Object.keys(routes)) {
       if (!isDeclared(app, route)) app.log.warn(`routes[${JSON.stringify(route)}] of fastify-surge matches no declared route`)

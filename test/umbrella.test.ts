@@ -74,6 +74,14 @@ test('a bad route config fails at boot, whichever plugin it is for', async t => 
   }
 })
 
+test('a key of config that is nearly ours is worth a warning, a strange one is not', async t => {
+  const { app, lines } = await boot(t, {})
+  app.get('/', { config: { concurency: 'reports', openapi: true, compress: 1 } as object }, async () => 1)
+  await app.ready()
+  assert.equal(warnings(lines).length, 1)
+  assert.match(warnings(lines)[0]!, /config\.concurency of GET \/.*Did you mean `concurrency`/)
+})
+
 test('where rate-limit is off, config.rateLimit is somebody else\'s', async t => {
   const { app } = await boot(t, {})
   app.get('/', { config: { rateLimit: { anything: 'goes' } as any } }, async () => 'ok')
@@ -94,6 +102,12 @@ test('an official plugin that is there already fails the boot with a sentence, n
     await switched.close()
     await app.close()
   }
+})
+
+test('a request decorator that is taken is named', async () => {
+  const app = Fastify()
+  app.decorateRequest('deadline', null as any)
+  await assert.rejects(async () => { await app.register(surge) }, { code: 'FST_SURGE_CLASH', message: /request\.deadline/ })
 })
 
 test('a second registration below is refused, beside it is not; server-wide parts are shared', async () => {

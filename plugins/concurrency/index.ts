@@ -13,18 +13,9 @@ import { runInGate, shedErrors } from '../shared/gate/run-in-gate.ts'
 import { SHED_REASONS, Waiter, type Priority, type ShedReason } from '../shared/gate/waiter.ts'
 import { prepareRefusal, type Refusal } from '../shared/refusal.ts'
 import type { Ticket } from '../shared/ticket.ts'
-import { DEFAULT_GROUP, readConcurrency, readRoute, type ConcurrencyOptions, type GateOptions, type OnShed, type ResolvedOptions, type RouteConcurrency } from './options.ts'
+import { DEFAULT_GROUP, readConcurrency, readRoute, readRun, type ConcurrencyOptions, type GateOptions, type OnShed, type ResolvedOptions, type RouteConcurrency, type RunOptions } from './options.ts'
 
-export type { ConcurrencyOptions, GateStats, OnShed, Priority, RouteConcurrency, ShedReason }
-
-export interface RunOptions {
-  /** @default 'default' */
-  group?: string
-  /** 0 is critical, 2 is first to go. @default 1 */
-  priority?: Priority
-  /** Ends the wait, and is handed to the task. */
-  signal?: AbortSignal
-}
+export type { ConcurrencyOptions, GateStats, OnShed, Priority, RouteConcurrency, RunOptions, ShedReason }
 
 export interface Concurrency {
   /** The names of all gates, 'default' first. */
@@ -207,7 +198,10 @@ export default definePlugin<ConcurrencyOptions, ResolvedOptions, Map<string, Gat
       groups: [...gates.keys()],
       stats: group => gateOf(group).stats(),
       tune: (limit, group) => gateOf(group).tune(readValue('limit', limit, integer(1)) as number),
-      run: async (task, { group, priority = 1, signal } = {}) => runInGate(gateOf(group), task, priority, signal),
+      run: async (task, options = {}) => {
+        const { group, priority, signal } = readRun(options)
+        return runInGate(gateOf(group), task, priority, signal)
+      },
       drain: async () => { await Promise.all([...gates.values()].map(gate => gate.drain())) },
       reopen: () => { for (const gate of gates.values()) gate.reopen() }
     })

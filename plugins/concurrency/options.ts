@@ -27,7 +27,7 @@ export interface GateOptions {
   target: number | undefined
   /** Milliseconds after which the slot of a handler that goes on without its client is taken back. An integer ≥ 1. @default 30000 */
   orphanTimeout: number
-  /** The priority of a request: 0 is critical, 2 is first to go when the room is full. @default 1 for everybody */
+  /** The priority of a request: 0 is critical, 2 is first to go when the room is full; anything else it returns counts as 1. @default 1 for everybody */
   priority: ((request: FastifyRequest) => Priority) | undefined
   /** Requests of one key, running and waiting, while the gate is full. An integer ≥ 1. @default no share */
   maxPerKey: number | undefined
@@ -151,4 +151,24 @@ function readRouteKeys (input: unknown, path: string): RouteGate {
   }
   if (input !== undefined && !isObject(input)) throw new BadOption(`Expected \`${path}\` to be the name of a group, { group, priority, key } or false, got ${show(input)}`)
   return readOptions<RouteGate>(path, input, routeRules, { group: DEFAULT_GROUP, priority: undefined, key: undefined })
+}
+
+export interface RunOptions {
+  /** @default 'default' */
+  group?: string
+  /** 0 is critical, 2 is first to go. @default 1 */
+  priority?: Priority
+  /** Ends the wait, and is handed to the task. */
+  signal?: AbortSignal
+}
+
+const runRules: Rules<RunOptions> = {
+  group: string,
+  priority: oneOf(0, 1, 2),
+  signal: { expects: 'an AbortSignal', accepts: value => value instanceof AbortSignal }
+}
+
+/** @throws FST_SURGE_BAD_OPTION */
+export function readRun (input: RunOptions): RunOptions & { priority: Priority } {
+  return readOptions<RunOptions & { priority: Priority }>('run options', input, runRules, { priority: 1 })
 }

@@ -6,7 +6,7 @@ import type { FastifyRequest } from 'fastify'
 import { admissionOf, type Stage } from '../shared/admission.ts'
 import { systemClock } from '../shared/clock.ts'
 import { definePlugin } from '../shared/define-plugin.ts'
-import { DeadlineExceeded } from '../shared/errors.ts'
+import { Clash, DeadlineExceeded } from '../shared/errors.ts'
 import { prepareRefusal } from '../shared/refusal.ts'
 import { ticketOf, type Ticket } from '../shared/ticket.ts'
 import { Deadline } from './deadline.ts'
@@ -150,6 +150,9 @@ export default definePlugin<DeadlineOptions, DeadlineSettings, Deadlines>({
   create: () => new Deadlines(systemClock),
 
   attach (app, deadlines, options, suite) {
+    if (app.hasRequestDecorator('deadline')) {
+      throw new Clash('fastify-surge/deadline adds `request.deadline`, which exists already: remove the plugin that decorates it, or pass `deadline: false` to fastify-surge.')
+    }
     app.decorateRequest('deadline', {
       getter (this: FastifyRequest): RequestDeadline {
         const ticket = ticketOf(this.raw)!

@@ -97,7 +97,7 @@ function addToRoute (app: FastifyInstance, route: RouteOptions, plugin: JsonStre
   if (wanted === undefined || wanted === false) return
   // A route's own bodyLimit is its maxBytes, unless its limits say otherwise.
   const base = route.bodyLimit === undefined ? plugin : { ...plugin, limits: { ...plugin.limits, maxBytes: route.bodyLimit } }
-  const settings = readRouteJsonStream(wanted as true, base)
+  const settings = readRouteJsonStream(wanted as true, base, `${methods.join(',')} ${route.url}`)
   const bodyless = methods.find(method => WITHOUT_BODY.includes(method.toUpperCase()))
   if (bodyless !== undefined) throw new BadOption(`Expected \`config.jsonStream\` on a route that takes a body, got ${bodyless} ${route.url}`)
 

@@ -116,12 +116,13 @@ export function readJsonStream (input: JsonStreamOptions): JsonStreamSettings {
 }
 
 /** A route's settings over the plugin's. */
-export function readRouteJsonStream (input: true | RouteJsonStreamOptions, plugin: JsonStreamSettings): RouteJsonStreamSettings {
-  const settings = readOptions<RouteJsonStreamSettings>('config.jsonStream', input, {
+export function readRouteJsonStream (input: true | RouteJsonStreamOptions, plugin: JsonStreamSettings, route: string): RouteJsonStreamSettings {
+  const path = `config.jsonStream of ${route}`
+  const settings = readOptions<RouteJsonStreamSettings>(path, input, {
     ...rules(plugin), path: dottedPath, select: selector
   }, { ...plugin, path: [], select: undefined })
   if (settings.path.length > 0 && settings.select !== undefined) {
-    throw new BadOption('Expected `config.jsonStream` to have `path` or `select`, got both: a path is one array, a selection is what a pattern matches')
+    throw new BadOption(`Expected \`${path}\` to have \`path\` or \`select\`, got both: a path is one array, a selection is what a pattern matches`)
   }
   return settings
 }

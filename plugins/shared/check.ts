@@ -114,12 +114,12 @@ export function unknownKey (path: string, key: string, known: string[], hint = '
   return new BadOption(`Unknown option \`${path}\`. ${advice}${hint && ' ' + hint}`)
 }
 
-/** The known name within a third of the key's length, as a typing error would leave it. */
-export function nearest (key: string, known: string[]): string | undefined {
+/** The known name within `edits`, by default a third of its length, as a typing error would leave it. */
+export function nearest (key: string, known: string[], edits?: number): string | undefined {
   if (known.length === 0) return undefined
   const candidate = closest(key.toLowerCase(), known.map(name => name.toLowerCase()))
   const name = known.find(name => name.toLowerCase() === candidate) as string
-  return distance(key.toLowerCase(), candidate) <= Math.max(2, Math.ceil(name.length / 3)) ? name : undefined
+  return distance(key.toLowerCase(), candidate) <= (edits ?? Math.max(2, Math.ceil(name.length / 3))) ? name : undefined
 }
 
 /** A value as it would be written in code, shortened, so that an error can quote it. */

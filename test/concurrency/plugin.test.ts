@@ -278,6 +278,27 @@ test('a route may fix its priority, or take it from the request', async t => {
   assert.deepEqual(order, ['critical', 'normal', 'low'])
 })
 
+test('a priority that is none counts as normal: what a client sends cannot end the process', async t => {
+  const gate = deferred()
+  const { app, port } = await serve(t, { limit: 1, maxWait: 60_000, priority: request => Number(request.headers['x-priority'] ?? 1) as 0 }, app => {
+    app.get('/', async () => { await gate.promise; return 'ok' })
+  })
+  const holder = (await RawClient.connect(port)).get('/')
+  await eventually(() => app.concurrency.stats().inflight === 1, 'held')
+  const others = await Promise.all(['9', '-1', 'NaN', '1.5'].map(async priority => (await RawClient.connect(port)).get('/', `X-Priority: ${priority}\r\n`)))
+  await eventually(() => app.concurrency.stats().queued === 4, 'all wait')
+  others[0]!.reset()
+  await eventually(() => app.concurrency.stats().gone === 1, 'one left')
+  gate.resolve()
+  for (const client of [holder, ...others.slice(1)]) assert.equal((await client.reply()).status, 200)
+})
+
+test('run() checks its options', async t => {
+  const { app } = await serve(t, {}, () => {})
+  await assert.rejects(app.concurrency.run(async () => 1, { priority: 9 as 2 }), { code: 'FST_SURGE_BAD_OPTION', message: /priority.*0, 1 or 2, got 9/ })
+  await assert.rejects(app.concurrency.run(async () => 1, { grup: 'a' } as object), { message: /Did you mean `group`/ })
+})
+
 test('run() holds a slot for as long as the task takes, and sheds like a request', async t => {
   const { app } = await serve(t, { limit: 1, maxQueue: 1, maxWait: 60_000 }, () => {})
   const gate = deferred<string>()

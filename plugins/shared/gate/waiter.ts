@@ -25,7 +25,8 @@ export abstract class Waiter extends Link {
 
   constructor (priority: Priority) {
     super()
-    this.priority = priority
+    // It may come from a request, by way of the app's function: whatever is none counts as normal, never as a crash.
+    this.priority = priority === 0 || priority === 2 ? priority : 1
   }
 
   /** Called in the tick in which its slot became free; only for one that had to wait. */
