@@ -47,9 +47,13 @@ async function createPressure (app: FastifyInstance, options: Pressure): Promise
   }
   const official = await registerOfficial(app, options)
   const histogram = monitorEventLoopDelay({ resolution: RESOLUTION })
-  histogram.enable()
   // Its timer comes behind the official one of the same length, whose numbers it reads.
   const sampler = new Sampler({ memory: official.memory, histogram, resolution: RESOLUTION }, options.sampleInterval, systemClock)
+  // Not before: what blocks the loop is the boot itself, and the first second of a new server would be refused for it.
+  app.addHook('onReady', async function surgeStartSampling () {
+    histogram.enable()
+    sampler.start()
+  })
   app.addHook('onClose', async function surgeStopSampling () {
     sampler.stop()
     histogram.disable()

@@ -29,6 +29,9 @@ export class Sampler {
     this.#sources = sources
     this.#interval = interval
     this.#clock = clock
+  }
+
+  start (): void {
     this.#arm()
   }
 

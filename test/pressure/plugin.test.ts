@@ -32,6 +32,19 @@ function block (ms: number): void {
   while (performance.now() < end);
 }
 
+test('a boot that blocks the loop is not held against the first requests', async t => {
+  const app = Fastify()
+  t.after(() => app.close())
+  await app.register(pressure, { maxEventLoopDelay: 100, sampleInterval: 50 })
+  home(app)
+  app.register(async () => { block(400) })
+  const port = await listen(app)
+  const client = await RawClient.connect(port)
+  await eventually(() => app.memoryUsage().heapUsed > 0, 'first sample')
+  assert.equal(app.isUnderPressure(), false, `${app.memoryUsage().eventLoopDelay} ms`)
+  assert.equal((await client.get('/').reply()).status, 200)
+})
+
 test('past a limit everything but `pressure: false` routes gets a prepared 503', async t => {
   const app = await pressed(t, {}, app => {
     home(app)
@@ -67,6 +80,7 @@ test('a block of the loop that a mean over the sample hides is seen, and over wi
   const client = await RawClient.connect(await listen(app))
   t.after(() => client.end())
   assert.equal((await client.get('/').reply()).status, 200)
+  await eventually(() => app.memoryUsage().heapUsed > 0, 'a first sample')
   client.get('/')
   // Bytes are on their way; the loop stands still, then runs its timers, then reads them.
   await new Promise(resolve => setImmediate(resolve))

@@ -8,6 +8,7 @@ function sampling () {
   const histogram = { count: 0, value: 0, asked: 0, resets: 0, percentile (p: number) { this.asked = p; return this.value * 1e6 }, reset () { this.resets++ } }
   const numbers = { heapUsed: 1, rssBytes: 2, eventLoopUtilized: 0.3 }
   const sampler = new Sampler({ memory: () => numbers, histogram, resolution: 10 }, 1000, clock)
+  sampler.start()
   return { clock, histogram, numbers, sampler }
 }
 
