@@ -1,0 +1,149 @@
+// What the servers do for a request, and how each workload's gate is tuned.
+import type { FastifyInstance } from 'fastify'
+import type { SurgeOptions } from 'fastify-surge'
+import { Downstream } from './downstream.ts'
+
+/** Facts that a scenario measures first and its server needs. */
+export interface Facts {
+  /** Capacity of the fast downstream. */
+  perSecond?: number
+  /** A free port for probes. */
+  probePort?: number
+}
+
+export interface Workload {
+  /** Declares its routes. What it returns is reset at the end of a run. */
+  routes: (app: FastifyInstance, facts: Facts) => Downstream[]
+  /** fastify-surge's options for it, by variant; `defaults` has none but what says what the app is. */
+  options?: (facts: Facts) => Record<string, object>
+}
+
+/** 10 × 20 ms: 500 a second. */
+export const SLOTS = 10
+export const SERVICE = 20
+export const CAPACITY = 1000 / SERVICE * SLOTS
+
+const TUNED = { limit: 11, maxQueue: 20, maxWait: 60 }
+const LIVEZ_BUSY = 2
+
+/** One route that calls one downstream. */
+function calling (slots: number, serviceMs: number) {
+  return function routes (app: FastifyInstance): Downstream[] {
+    const downstream = new Downstream(slots, serviceMs)
+    app.get('/', async () => {
+      await downstream.call()
+      return { hello: 'world' }
+    })
+    return [downstream]
+  }
+}
+
+/** What the fast downstream's slots take a call. */
+const FAST_SERVICE = 5
+
+function fastSlots ({ perSecond = 0 }: Facts): number {
+  return Math.max(1, Math.round(perSecond * FAST_SERVICE / 1000))
+}
+
+function burn (ms: number): void {
+  const end = performance.now() + ms
+  while (performance.now() < end);
+}
+
+export const workloads = {
+  downstream: {
+    routes: calling(SLOTS, SERVICE),
+    options: () => ({ tuned: { concurrency: TUNED } })
+  },
+
+  fast: {
+    routes: (app, facts) => calling(fastSlots(facts), FAST_SERVICE)(app),
+    options: facts => ({ tuned: { concurrency: { limit: Math.ceil(fastSlots(facts) * 1.3), maxQueue: fastSlots(facts) * 2, maxWait: 60 } } })
+  },
+
+  cpu: {
+    routes (app) {
+      app.get('/', async () => {
+        burn(2)
+        return { hello: 'world' }
+      })
+      return []
+    },
+    options: () => ({ tuned: { concurrency: TUNED, pressure: { maxEventLoopDelay: 50, sampleInterval: 50 } } })
+  },
+
+  /** One pool for two routes, of which one matters. */
+  priorities: {
+    routes (app) {
+      const downstream = new Downstream(SLOTS, SERVICE)
+      for (const [url, priority] of [['/critical', 0], ['/low', 2]] as const) {
+        app.get(url, { config: { concurrency: { priority } } }, async () => {
+          await downstream.call()
+          return { hello: 'world' }
+        })
+      }
+      return [downstream]
+    },
+    options: () => ({ tuned: { concurrency: TUNED } })
+  },
+
+  clients: {
+    routes: calling(SLOTS, SERVICE),
+    options: () => {
+      const key = (request: { headers: Record<string, unknown> }) => request.headers['x-client']
+      return { tuned: { concurrency: { ...TUNED, key, maxPerKey: 4 } } }
+    }
+  },
+
+  /** A route whose downstream has all but stopped, beside one that is well. */
+  slow: {
+    routes (app) {
+      const slow = new Downstream(SLOTS, 2000)
+      const well = new Downstream(SLOTS, SERVICE)
+      app.get('/slow', { config: { concurrency: 'slow' } }, async () => {
+        await slow.call()
+        return { hello: 'world' }
+      })
+      app.get('/', async () => {
+        await well.call()
+        return { hello: 'world' }
+      })
+      return [slow, well]
+    },
+    options: () => ({
+      tuned: { concurrency: { ...TUNED, groups: { slow: { limit: SLOTS, maxQueue: 10, maxWait: 60 } } } },
+      defaults: { concurrency: { groups: { slow: {} } } }
+    })
+  },
+
+  /** Calls of five seconds to a downstream that has room for them all. */
+  long: {
+    routes: calling(5000, 5000)
+  },
+
+  probes: {
+    routes (app) {
+      const downstream = new Downstream(SLOTS, SERVICE)
+      app.get('/io', async () => {
+        await downstream.call()
+        return { hello: 'world' }
+      })
+      app.get('/busy', async () => {
+        burn(LIVEZ_BUSY)
+        return { hello: 'world' }
+      })
+      return [downstream]
+    },
+    options: ({ probePort }) => ({ tuned: { concurrency: TUNED }, 'own port': { concurrency: TUNED, lifecycle: { port: probePort } } })
+  },
+
+  hello: {
+    routes: () => []
+  }
+} satisfies Record<string, Workload>
+
+export type WorkloadName = keyof typeof workloads
+
+export function optionsOf (workload: WorkloadName, variant: string, facts: Facts): SurgeOptions {
+  return ((workloads[workload] as Workload).options?.(facts)[variant === 'no pressure' ? 'tuned' : variant] ?? {}) as SurgeOptions
+}
