@@ -35,9 +35,9 @@ function block (ms: number): void {
 test('a boot that blocks the loop is not held against the first requests', async t => {
   const app = Fastify()
   t.after(() => app.close())
-  await app.register(pressure, { maxEventLoopDelay: 100, sampleInterval: 50 })
+  await app.register(pressure, { maxEventLoopDelay: 300, sampleInterval: 50 })
   home(app)
-  app.register(async () => { block(400) })
+  app.register(async () => { block(500) })
   const port = await listen(app)
   const client = await RawClient.connect(port)
   await eventually(() => app.memoryUsage().heapUsed > 0, 'first sample')
@@ -86,8 +86,9 @@ test('a block of the loop that a mean over the sample hides is seen, and over wi
   await new Promise(resolve => setImmediate(resolve))
   await client.reply()
   await new Promise<void>(resolve => setImmediate(() => { block(300); resolve() }))
-  await eventually(() => app.isUnderPressure(), 'seen')
-  assert.ok(app.memoryUsage().eventLoopDelay > 150, String(app.memoryUsage().eventLoopDelay))
+  // A busy machine alone can be 50 ms late: what is looked for is the block.
+  await eventually(() => app.memoryUsage().eventLoopDelay > 150, 'seen')
+  assert.equal(app.isUnderPressure(), true)
   assert.equal((await client.get('/').reply()).status, 503)
   let samples = 0
   let last = app.memoryUsage().eventLoopDelay
