@@ -8,9 +8,10 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest, RouteOptions } from 'fastify'
 import { systemClock, type Clock } from './clock.ts'
 import { listEarlyRoutes } from './early-routes.ts'
+import { instrumentsOf } from './instruments.ts'
 import { routeOf, type Route, type RouteFacts } from './route.ts'
 import { routeSetting, suiteState, type SuiteState } from './suite-state.ts'
-import { RefusalLog } from './telemetry.ts'
+import { refusals, RefusalLog } from './telemetry.ts'
 import { STAGES, Ticket, ticketOf, type Pass, type Stage } from './ticket.ts'
 
 const kAdmission = Symbol.for('fastify-surge.admission')
@@ -86,6 +87,7 @@ export function admissionOf (app: FastifyInstance, clock: Clock = systemClock): 
   const enclosed = scope[kAdmission] !== undefined
   const admission = new Admission(app, clock)
   scope[kAdmission] = admission
+  instrumentsOf(app).add(refusals, add => admission.refusals.read(add))
 
   function surgeAdmission (request: FastifyRequest, reply: FastifyReply, done: (error?: Error) => void): void {
     const ticket = ticketOf(request.raw) ?? new Ticket(request, reply, admission)

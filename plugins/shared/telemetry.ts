@@ -3,6 +3,7 @@
 import { channel } from 'node:diagnostics_channel'
 import type { FastifyBaseLogger } from 'fastify'
 import type { Clock } from './clock.ts'
+import type { Add, Instrument } from './instruments.ts'
 import type { Refusal } from './refusal.ts'
 
 /** A request was refused, or would have been in a dry run: `{ by, reason, code, route, dryRun }`. */
@@ -10,13 +11,24 @@ export const refusedChannel = channel('fastify-surge:refused')
 /** The server began to drain: `{}`. */
 export const drainChannel = channel('fastify-surge:drain')
 
+/** Every refusal, whoever refused. */
+export const refusals: Instrument = { name: 'fastify.refusals', type: 'counter', help: 'Requests refused, or that would have been in a dry run' }
+
 const LOG_EVERY_MS = 5_000
+
+interface Tally {
+  readonly refusal: Refusal
+  readonly dryRun: boolean
+  total: number
+  logged: number
+  since: number
+}
 
 /** Counts refusals by reason, tells the channel, and logs the first of a burst and then a sum every 5 s. */
 export class RefusalLog {
   readonly #log: FastifyBaseLogger
   readonly #clock: Clock
-  readonly #unlogged = new Map<string, { count: number, since: number }>()
+  readonly #tallies = new Map<string, Tally>()
 
   constructor (log: FastifyBaseLogger, clock: Clock) {
     this.#log = log
@@ -27,17 +39,30 @@ export class RefusalLog {
     if (refusedChannel.hasSubscribers) {
       refusedChannel.publish({ by: refusal.by, reason: refusal.reason, code: refusal.code, route, dryRun })
     }
-    const key = refusal.by + refusal.reason
-    const seen = this.#unlogged.get(key)
+    const tally = this.#tally(refusal, dryRun)
+    tally.total++
     const now = this.#clock.now()
-    if (seen !== undefined && now - seen.since < LOG_EVERY_MS) {
-      seen.count++
-      return
-    }
-    this.#unlogged.set(key, { count: 0, since: now })
+    if (now - tally.since < LOG_EVERY_MS) return
+    const sinceLastLine = tally.total - tally.logged
+    tally.logged = tally.total
+    tally.since = now
     this.#log.warn(
-      { by: refusal.by, reason: refusal.reason, code: refusal.code, route, sinceLastLine: (seen?.count ?? 0) + 1, dryRun: dryRun || undefined },
+      { by: refusal.by, reason: refusal.reason, code: refusal.code, route, sinceLastLine, dryRun: dryRun || undefined },
       dryRun ? `would refuse: ${refusal.message}` : `refused: ${refusal.message}`
     )
+  }
+
+  /** Counts since boot, by who refused and why. */
+  read (add: Add): void {
+    for (const { refusal, dryRun, total } of this.#tallies.values()) {
+      add(total, { by: refusal.by, reason: refusal.reason, dry_run: String(dryRun) })
+    }
+  }
+
+  #tally (refusal: Refusal, dryRun: boolean): Tally {
+    const key = `${refusal.by} ${refusal.reason} ${dryRun}`
+    let tally = this.#tallies.get(key)
+    if (tally === undefined) this.#tallies.set(key, tally = { refusal, dryRun, total: 0, logged: 0, since: -Infinity })
+    return tally
   }
 }

@@ -43,3 +43,15 @@ test('every refusal reaches the diagnostics channel while somebody listens', () 
   assert.equal(seen.length, 3)
   assert.deepEqual(seen[0], { by: 'concurrency', reason: 'queue_full', code: 'FST_SURGE_QUEUE_FULL', route: 'GET /x', dryRun: false })
 })
+
+test('refusals are counted by who refused and why, dry runs apart', () => {
+  const { refusals } = setUp()
+  for (let i = 0; i < 3; i++) refusals.record(full, 'GET /', false)
+  refusals.record(full, 'GET /', true)
+  const read: unknown[] = []
+  refusals.read((value, labels) => { read.push([value, labels]) })
+  assert.deepEqual(read, [
+    [3, { by: 'concurrency', reason: 'queue_full', dry_run: 'false' }],
+    [1, { by: 'concurrency', reason: 'queue_full', dry_run: 'true' }]
+  ])
+})
