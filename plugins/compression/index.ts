@@ -5,6 +5,7 @@ import type { FastifyInstance, FastifyReply, RouteOptions as FastifyRoute } from
 import type { FastifyCompressOptions } from '@fastify/compress'
 import { definePlugin } from '../shared/define-plugin.ts'
 import { Clash } from '../shared/errors.ts'
+import { watchForLater } from '../shared/late-clash.ts'
 import { routeOf } from '../shared/route.ts'
 import { routeSetting, type SuiteState } from '../shared/suite-state.ts'
 import { ContextBudget } from './context-budget.ts'
@@ -126,39 +127,23 @@ function refuseTaken (app: FastifyInstance): void {
 }
 
 /**
- * An official plugin that is registered behind this one cannot be refused on the spot: its taken decorator throws where
- * nobody catches, and the process ends. So the decorator is let through, and the app fails to get ready instead.
+ * @fastify/compress that is registered later finds its decorator taken and throws where nobody catches, which ends the
+ * process. So its decorator is let through, and `watchForLater` fails the boot instead.
  */
-function nameLaterClashes (app: FastifyInstance, contexts: Set<FastifyInstance>): void {
+function letLaterCompressPass (app: FastifyInstance): void {
   const { decorateReply } = app
-
   app.decorateReply = function decorateReplyOnce (this: FastifyInstance, name: string, ...rest: any[]) {
-    if (name === 'compress' && this.hasPlugin('@fastify/compress')) {
-      contexts.add(this)
-      return this
-    }
+    if (name === 'compress' && this.hasPlugin('@fastify/compress')) return this
     return (decorateReply as any).call(this, name, ...rest)
   } as typeof app.decorateReply
-
-  app.addHook('onReady', async function nameClashes () {
-    for (const context of contexts) {
-      for (const official of OFFICIAL) {
-        if (context.hasPlugin(official)) {
-          throw new Clash(`${official} was registered behind fastify-surge/compression, which does its work: remove the registration of ${official}, or pass \`compression: false\` to fastify-surge.`)
-        }
-      }
-    }
-  })
 }
 
 function attach (app: FastifyInstance, representations: Representations, options: ResolvedOptions, suite: SuiteState): void {
   refuseTaken(app)
   app.decorateReply('compress', compress)
   app.decorateReply('notModified', notModified)
-  const contexts = new Set([app])
 
-  function surgeRepresentationRoute (this: FastifyInstance, route: FastifyRoute): void {
-    contexts.add(this)
+  function surgeRepresentationRoute (route: FastifyRoute): void {
     const facts = routeOf({ ...route.config, url: route.url, method: route.method })
     if (facts.exempt) return
     const settings = readRoute({
@@ -173,7 +158,8 @@ function attach (app: FastifyInstance, representations: Representations, options
   }
 
   app.addHook('onRoute', surgeRepresentationRoute)
-  nameLaterClashes(app, contexts)
+  letLaterCompressPass(app)
+  watchForLater(app, OFFICIAL, 'compression', 'compression', 'refuse')
 }
 
 export default definePlugin<CompressionOptions, ResolvedOptions, Representations>({

@@ -3,24 +3,25 @@
 import type { FastifyInstance } from 'fastify'
 import { Clash } from './errors.ts'
 
-/**
- * On this context a later registration fails `ready()` with FST_SURGE_CLASH. In an encapsulated context below it may
- * be meant, for its own routes: that is a warning.
- */
-export function watchForLater (app: FastifyInstance, official: string, name: string, key: string): void {
-  const below: FastifyInstance[] = []
+/** In an encapsulated context below, the official plugin may be meant, for its own routes: 'warn'; or cannot work beside ours: 'refuse'. */
+export type Below = 'warn' | 'refuse'
+
+/** A later registration on this context fails `ready()` with FST_SURGE_CLASH; one below it is a warning, unless `below` says otherwise. */
+export function watchForLater (app: FastifyInstance, officials: string | string[], name: string, key: string, below: Below = 'warn'): void {
+  const contexts: FastifyInstance[] = []
 
   app.addHook('onRegister', function surgeWatchBelow (context) {
-    below.push(context)
+    contexts.push(context)
   })
 
   app.addHook('onReady', async function surgeLateClash () {
-    if (app.hasPlugin(official)) {
-      throw new Clash(`${official} was registered after fastify-surge/${name}, which does its work: remove the registration of ${official}, or pass \`${key}: false\` to fastify-surge.`)
+    for (const official of [officials].flat()) {
+      const isBelow = contexts.some(context => context.hasPlugin(official))
+      if (app.hasPlugin(official) || (isBelow && below === 'refuse')) {
+        throw new Clash(`${official} was registered after fastify-surge/${name}, which does its work: remove the registration of ${official}, or pass \`${key}: false\` to fastify-surge.`)
+      }
+      if (isBelow) app.log.warn(`${official} is registered in a context below fastify-surge/${name}: requests to that context pass both.`)
     }
-    if (below.some(context => context.hasPlugin(official))) {
-      app.log.warn(`${official} is registered in a context below fastify-surge/${name}: requests to that context pass both.`)
-    }
-    below.length = 0
+    contexts.length = 0
   })
 }

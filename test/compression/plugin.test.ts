@@ -459,7 +459,7 @@ test('an official plugin on the app is a clash, before or behind, in a child as 
     const behind = await make()
     behind.register(official as any)
     behind.get('/', async () => 'x')
-    await assert.rejects(async () => { await behind.ready() }, { code: 'FST_SURGE_CLASH', message: new RegExp(`${name} was registered behind`) })
+    await assert.rejects(async () => { await behind.ready() }, { code: 'FST_SURGE_CLASH', message: new RegExp(`${name} was registered after`) })
 
     const inside = await make()
     inside.register(async child => {
