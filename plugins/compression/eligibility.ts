@@ -22,8 +22,17 @@ export function isEncodable (status: number, getHeader: GetHeader, isCompressibl
 
 /** The Vary field with Accept-Encoding in it, in lower case as @fastify/compress writes it: names of fields have no case. */
 export function varyByEncoding (vary: number | string | string[] | undefined): string {
-  if (vary === undefined || vary === '') return 'accept-encoding'
-  const field = Array.isArray(vary) ? vary.join(', ') : String(vary)
-  const names = field.toLowerCase().split(',')
-  return names.some(name => name.trim() === 'accept-encoding' || name.trim() === '*') ? field : `${field}, accept-encoding`
+  if (vary === undefined || vary === '' || vary === 'accept-encoding') return 'accept-encoding'
+  return addVary(vary, 'accept-encoding')
+}
+
+/** The Vary field with these names in it as well. */
+export function addVary (vary: number | string | string[] | undefined, names: string): string {
+  let field = Array.isArray(vary) ? vary.join(', ') : String(vary ?? '')
+  const known = new Set(field.toLowerCase().split(',').map(name => name.trim()))
+  if (known.has('*')) return field
+  for (const name of names.split(',')) {
+    if (!known.has(name.trim().toLowerCase())) field = field === '' ? name.trim() : `${field}, ${name.trim()}`
+  }
+  return field
 }

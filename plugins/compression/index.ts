@@ -20,8 +20,10 @@ import { evaluate } from './preconditions.ts'
 import { RepresentationCache, type CacheOptions } from './representation-cache.ts'
 import { representationHook, type OnSend, type Parts } from './representation.ts'
 import { hashFnOf, Validator } from './validator.ts'
+import { versionedHandler } from './version-handler.ts'
+import { Versions, type Version, type VersionOf } from './versions.ts'
 
-export type { CacheOptions, CompressionOptions, Encoding, FastifyCompressOptions, NotModified, RouteCompression, TagMode }
+export type { CacheOptions, CompressionOptions, Encoding, FastifyCompressOptions, NotModified, RouteCompression, TagMode, Version, VersionOf }
 
 declare module 'fastify' {
   interface FastifyReply {
@@ -44,14 +46,16 @@ const kSettings = Symbol('fastify-surge.compression')
 class Representations {
   readonly cache: RepresentationCache | undefined
   readonly budget: ContextBudget
-  readonly #parts = new Map<RouteOptions, Omit<Parts, keyof RouteSettings>>()
+  readonly #parts = new Map<RouteOptions, Omit<Parts, keyof RouteSettings | 'versions'>>()
+  /** By route: a GET route and its automatic HEAD share theirs. */
+  readonly #versions = new Map<string, Versions>()
 
   constructor ({ cache, maxContexts }: ResolvedOptions) {
     this.cache = cache === false ? undefined : new RepresentationCache(cache)
     this.budget = new ContextBudget(maxContexts)
   }
 
-  parts (settings: RouteSettings): Parts {
+  parts (settings: RouteSettings, route: string): Parts {
     const { options } = settings
     let made = this.#parts.get(options)
     if (made === undefined) {
@@ -67,7 +71,14 @@ class Representations {
       }
       this.#parts.set(options, made)
     }
-    return { ...made, ...settings }
+    return { ...made, ...settings, versions: this.#versionsOf(settings, route) }
+  }
+
+  #versionsOf ({ version }: RouteSettings, route: string): Versions | undefined {
+    if (version === undefined) return undefined
+    let versions = this.#versions.get(route)
+    if (versions === undefined) this.#versions.set(route, versions = new Versions(this.cache!, route, version))
+    return versions
   }
 }
 
@@ -150,11 +161,14 @@ function attach (app: FastifyInstance, representations: Representations, options
       compress: route.compress,
       decompress: route.decompress,
       config: routeSetting(suite, 'compression', facts.methods, facts.url, route.config),
-      route: facts.key
+      route: facts.key,
+      methods: facts.methods
     }, options)
     if (settings === undefined) return
     route.config = { ...route.config, [kSettings]: settings } as typeof route.config
-    attachHook(route, representations.parts(settings))
+    const parts = representations.parts(settings, `${facts.url} ${JSON.stringify((route as { constraints?: object }).constraints ?? {})}`)
+    attachHook(route, parts)
+    if (parts.versions !== undefined) route.handler = versionedHandler(route.handler as any, { ...parts, versions: parts.versions }) as typeof route.handler
   }
 
   app.addHook('onRoute', surgeRepresentationRoute)

@@ -9,6 +9,7 @@ import type { TagMode } from './entity-tag.ts'
 import { ENCODINGS, type Encoding } from './negotiation.ts'
 import type { CacheOptions } from './representation-cache.ts'
 import { hashFnOf, type HashFn } from './validator.ts'
+import type { VersionOf } from './versions.ts'
 
 /** What a route can set for itself. */
 export interface RouteOptions {
@@ -51,8 +52,16 @@ export interface ResolvedOptions extends RouteOptions {
 
 export type CompressionOptions = Partial<Omit<ResolvedOptions, 'cache'>> & { cache?: Partial<CacheOptions> | boolean }
 
+export interface OwnOptions {
+  /**
+   * A cheap version of the resource. A request whose representation was kept under it is answered 200 or 304 without
+   * the handler. See the limits in the docs: what the handler's reply depends on has to be in it.
+   */
+  version: VersionOf | undefined
+}
+
 /** What a route may say in `config.compression`; `false` leaves its replies alone. */
-export type RouteCompression = Partial<RouteOptions> | boolean
+export type RouteCompression = Partial<RouteOptions & OwnOptions> | boolean
 
 const cacheDefaults: CacheOptions = { maxBytes: 32 * 1024 * 1024, maxEntryBytes: 2 * 1024 * 1024 }
 
@@ -92,6 +101,8 @@ const routeRules: Rules<RouteOptions> = {
   removeContentLengthHeader: boolean,
   onUnsupportedEncoding: func
 }
+
+const ownRules: Rules<RouteOptions & OwnOptions> = { ...routeRules, version: func }
 
 const cacheRules: Rules<CacheOptions> = { maxBytes: bytes(), maxEntryBytes: bytes() }
 
@@ -136,6 +147,7 @@ export interface RouteInput {
   config: unknown
   /** 'GET /items', for errors. */
   route: string
+  methods: readonly string[]
 }
 
 export interface RouteSettings {
@@ -144,6 +156,7 @@ export interface RouteSettings {
   encode: boolean
   /** `reply.compress()` encodes. */
   onDemand: boolean
+  version: VersionOf | undefined
 }
 
 /**
@@ -151,7 +164,7 @@ export interface RouteSettings {
  * (fastify-compress#340: a route's options are laid over the global ones, and reset none). Undefined leaves the route alone.
  * @throws FST_SURGE_BAD_OPTION
  */
-export function readRoute ({ compress, decompress, config, route }: RouteInput, options: ResolvedOptions): RouteSettings | undefined {
+export function readRoute ({ compress, decompress, config, route, methods }: RouteInput, options: ResolvedOptions): RouteSettings | undefined {
   if (decompress !== undefined && decompress !== false) {
     throw new BadOption(`\`decompress\` of ${route} has no effect: fastify-surge leaves request bodies as they are. Remove it, or decompress in a preParsing hook of the route`)
   }
@@ -164,10 +177,15 @@ export function readRoute ({ compress, decompress, config, route }: RouteInput, 
   const optedOut = compress === false
   let merged: RouteOptions = options
   if (isObject(compress)) merged = readOptions<RouteOptions>(`compress of ${route}`, compress, routeRules, merged)
-  if (isObject(config)) merged = readOptions<RouteOptions>(path, config, routeRules, merged)
+  let version: VersionOf | undefined
+  if (isObject(config)) {
+    ({ version, ...merged } = readOptions<RouteOptions & OwnOptions>(path, config, ownRules, { ...merged, version }))
+  }
   if (merged !== options) checkTogether(path, merged)
+  if (version !== undefined && !methods.includes('GET')) throw new BadOption(`\`${path}.version\` has no effect: only replies to GET and HEAD are kept. Remove it`)
+  if (version !== undefined && options.cache === false) throw new BadOption(`\`${path}.version\` has no effect with \`compression.cache: false\`: remove one of them`)
   const asked = isObject(compress) || config !== undefined
-  return { options: merged, encode: !optedOut && (options.global || asked), onDemand: !optedOut }
+  return { options: merged, encode: !optedOut && (options.global || asked), onDemand: !optedOut, version }
 }
 
 /** What one rule alone cannot tell. */

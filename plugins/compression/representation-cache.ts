@@ -1,5 +1,6 @@
-// Keeps encoded representations by the hash of their body and their coding, within a bound of bytes, and lets
-// concurrent replies with the same body share one compression. It prevents paying for the same bytes again and again.
+// Keeps encoded representations by the hash of their body and their coding, or by their version, within a bound of
+// bytes, and lets concurrent replies with the same body share one compression. It prevents paying for the same bytes
+// again and again.
 //
 //   1st use ─▶ seen (the key alone)      a body that never comes back takes no room from those that do
 //   2nd use ─▶ kept ─▶ least recently used goes first when the bound is reached
@@ -9,6 +10,12 @@ export interface CacheOptions {
   maxBytes: number
   /** Bytes that one entry may take; a larger one is not kept. An integer ≥ 0. @default 2097152 */
   maxEntryBytes: number
+}
+
+export interface Kept {
+  readonly bytes: Buffer
+  /** Bytes that the entry takes beside them. @default 0 */
+  readonly extra?: number
 }
 
 export type Encoded = (error: Error | null, bytes: Buffer | undefined) => void
@@ -21,7 +28,7 @@ const SEEN_KEYS = 2048
 export class RepresentationCache {
   readonly #options: CacheOptions
   /** Map keeps the order of insertion, and a hit is inserted anew: the first key is the least recently used. */
-  readonly #entries = new Map<string, Buffer>()
+  readonly #entries = new Map<string, Kept>()
   readonly #pending = new Map<string, Encoded[]>()
   #seen = new Set<string>()
   #seenBefore = new Set<string>()
@@ -38,15 +45,19 @@ export class RepresentationCache {
   }
 
   get (key: string): Buffer | undefined {
-    const bytes = this.#entries.get(key)
-    if (bytes === undefined) {
+    return this.find(key)?.bytes
+  }
+
+  find (key: string): Kept | undefined {
+    const kept = this.#entries.get(key)
+    if (kept === undefined) {
       this.#misses++
       return undefined
     }
     this.#hits++
     this.#entries.delete(key)
-    this.#entries.set(key, bytes)
-    return bytes
+    this.#entries.set(key, kept)
+    return kept
   }
 
   /** Joins a compression of the same key that is under way; false when there is none. */
@@ -65,7 +76,7 @@ export class RepresentationCache {
       this.#pending.delete(key)
       if (bytes !== undefined) {
         // Whoever joined is a second use.
-        if (waiting.length > 1) this.#see(key)
+        if (waiting.length > 1) this.admits(key)
         this.offer(key, bytes)
       }
       for (const each of waiting) each(error, bytes)
@@ -74,12 +85,15 @@ export class RepresentationCache {
 
   /** Keeps the bytes when the key was used before, and remembers the key otherwise. */
   offer (key: string, bytes: Buffer): void {
-    if (!this.#see(key)) return
-    const size = sizeOf(bytes)
-    if (bytes.length > this.#options.maxEntryBytes || size > this.#options.maxBytes) return
+    if (this.admits(key)) this.keep(key, { bytes })
+  }
+
+  keep (key: string, kept: Kept): void {
+    const size = sizeOf(kept)
+    if (kept.bytes.length > this.#options.maxEntryBytes || size > this.#options.maxBytes) return
     const replaced = this.#entries.get(key)
     if (replaced !== undefined) this.#drop(key, replaced)
-    this.#entries.set(key, ownCopy(bytes))
+    this.#entries.set(key, { ...kept, bytes: ownCopy(kept.bytes) })
     this.#bytes += size
     for (const [oldest, held] of this.#entries) {
       if (this.#bytes <= this.#options.maxBytes) return
@@ -87,9 +101,9 @@ export class RepresentationCache {
     }
   }
 
-  /** True when the key was seen before. */
-  #see (key: string): boolean {
-    if (this.#seen.has(key) || this.#seenBefore.has(key)) return true
+  /** True when the key was used before; else it is remembered, and this was its first use. */
+  admits (key: string): boolean {
+    if (this.wasUsed(key)) return true
     if (this.#seen.size >= SEEN_KEYS) {
       this.#seenBefore = this.#seen
       this.#seen = new Set()
@@ -98,14 +112,18 @@ export class RepresentationCache {
     return false
   }
 
-  #drop (key: string, bytes: Buffer): void {
+  wasUsed (key: string): boolean {
+    return this.#seen.has(key) || this.#seenBefore.has(key)
+  }
+
+  #drop (key: string, kept: Kept): void {
     this.#entries.delete(key)
-    this.#bytes -= sizeOf(bytes)
+    this.#bytes -= sizeOf(kept)
   }
 }
 
-function sizeOf (bytes: Buffer): number {
-  return bytes.length + ENTRY_OVERHEAD_BYTES
+function sizeOf ({ bytes, extra = 0 }: Kept): number {
+  return bytes.length + extra + ENTRY_OVERHEAD_BYTES
 }
 
 /** zlib hands out slices of 16 KiB chunks: kept as they are, 500 bytes would hold all of it. */

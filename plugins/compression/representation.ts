@@ -14,8 +14,10 @@ import type { Official } from './official.ts'
 import type { RouteSettings } from './options.ts'
 import { discard, isStream, isWhole, unwrapResponse } from './payload.ts'
 import { evaluate, isConditional } from './preconditions.ts'
-import type { RepresentationCache } from './representation-cache.ts'
+import type { Kept, RepresentationCache } from './representation-cache.ts'
 import { contentHash, type Validator } from './validator.ts'
+import { heldBy, notedOn } from './version-handler.ts'
+import type { Versions } from './versions.ts'
 
 export interface Parts extends RouteSettings {
   /** Tells the representations of differently configured encoders apart in the cache. */
@@ -26,6 +28,8 @@ export interface Parts extends RouteSettings {
   readonly official: Official
   readonly cache: RepresentationCache | undefined
   readonly budget: ContextBudget
+  /** Of a route with `version`. */
+  readonly versions: Versions | undefined
 }
 
 export type OnSend = (request: FastifyRequest, reply: FastifyReply, payload: unknown, done: Done) => void
@@ -35,7 +39,7 @@ export type OnSend = (request: FastifyRequest, reply: FastifyReply, payload: unk
  * come before it, for GET's length, and in its place for a 304, which has none.
  */
 export function representationHook (parts: Parts, autoHead: OnSend | undefined): OnSend {
-  const { options, encode, onDemand, negotiator, validator, official } = parts
+  const { options, encode, onDemand, negotiator, validator, official, versions } = parts
   const { etag: mode, threshold, inflateIfDeflated, onUnsupportedEncoding } = options
   const isCompressible = (type: string) => official.isCompressible(type)
   // Fastify's hook reads null, which a Response without a body becomes, as if it were a stream.
@@ -44,6 +48,8 @@ export function representationHook (parts: Parts, autoHead: OnSend | undefined):
   function representation (request: FastifyRequest, reply: FastifyReply, payload: unknown, done: Done): void {
     // An aborted reply still passes here once its handler has settled: nobody will read what we would compute.
     if (reply.raw.destroyed) return done(null, payload)
+    const held = versions === undefined ? undefined : heldBy(reply)
+    if (held !== undefined && reply.statusCode === 200) return sendHeld(request, reply, payload, held, done)
     if (isShaped(reply)) unshape(reply)
     if (typeof payload === 'object') payload = unwrapResponse(reply, payload)
     if (inflateIfDeflated && payload != null) {
@@ -55,6 +61,19 @@ export function representationHook (parts: Parts, autoHead: OnSend | undefined):
       return
     }
     select(request, reply, payload, done)
+  }
+
+  /** What the app's hooks make of these bytes they made of them before they were kept. */
+  function sendHeld (request: FastifyRequest, reply: FastifyReply, payload: unknown, { bytes }: Kept, done: Done): void {
+    if (payload !== bytes) discard(payload)
+    if (reply.hasHeader('content-length')) reply.header('content-length', String(bytes.length))
+    finish(request, reply, bytes, done)
+  }
+
+  /** A reply whose handler ran is kept under the version that was asked for before. */
+  function keepVersion (request: FastifyRequest, reply: FastifyReply, body: unknown, tag: string | undefined, plain: string | undefined): void {
+    const noted = notedOn(reply)
+    if (noted !== undefined && reply.statusCode === 200 && isWhole(body)) versions!.offer(request, reply, noted, body, tag, plain)
   }
 
   function select (request: FastifyRequest, reply: FastifyReply, payload: unknown, done: Done): void {
@@ -98,7 +117,11 @@ export function representationHook (parts: Parts, autoHead: OnSend | undefined):
     }
 
     if (encodable) reply.header('vary', varyByEncoding(reply.getHeader('vary')))
-    if (coding === 'identity') return sendPlain(request, reply, payload, plain, done)
+    if (coding === 'identity') {
+      if (plain !== undefined) shape(reply, plain)
+      if (versions !== undefined) keepVersion(request, reply, payload, plain, plain)
+      return finish(request, reply, payload, done)
+    }
     // The hash that made the tag is the key, if it is ours: an app's own tag, or a weak hash, may name two bodies.
     const hash = made !== undefined && options.hashFn === undefined && options.algorithm === undefined ? made : undefined
     encodeBody({ request, reply, payload, coding, plain, tag, hash, done }, retrieves && status === 200)
@@ -179,15 +202,17 @@ export function representationHook (parts: Parts, autoHead: OnSend | undefined):
     })
   }
 
+  /** Past the cap, or where encoding failed: plain for this once. */
   function sendPlain (request: FastifyRequest, reply: FastifyReply, payload: unknown, tag: string | undefined, done: Done): void {
     if (tag !== undefined) shape(reply, tag)
     finish(request, reply, payload, done)
   }
 
-  function sendEncoded ({ request, reply, coding, tag, done }: Selected, bytes: Buffer): void {
+  function sendEncoded ({ request, reply, coding, tag, plain, done }: Selected, bytes: Buffer): void {
     shape(reply, tag)
     reply.header('content-encoding', coding)
     if (reply.hasHeader('content-length')) reply.header('content-length', String(bytes.length))
+    if (versions !== undefined) keepVersion(request, reply, bytes, tag, plain)
     finish(request, reply, bytes, done)
   }
 
