@@ -186,6 +186,7 @@ export function representationHook (parts: Parts, autoHead: OnSend | undefined):
     const { request, reply, payload, coding, plain, tag, done } = selected
     if (request.method === 'HEAD') {
       shape(reply, tag)
+      withdrawRanges(reply)
       reply.header('content-encoding', coding)
       if (options.removeContentLengthHeader) reply.removeHeader('content-length')
       discard(payload)
@@ -194,6 +195,7 @@ export function representationHook (parts: Parts, autoHead: OnSend | undefined):
     if (!parts.budget.take()) return sendPlain(request, reply, payload, plain, done)
     const vary = reply.getHeader('vary')
     shape(reply, tag)
+    withdrawRanges(reply)
     const stream = isWhole(payload) ? Readable.from([Buffer.from(payload as string)]) : payload
     official.encode(coding, reply, stream, parts.budget, (error, encoded) => {
       // It looks for the name in lower case only, and would list it twice.
@@ -210,6 +212,7 @@ export function representationHook (parts: Parts, autoHead: OnSend | undefined):
 
   function sendEncoded ({ request, reply, coding, tag, plain, done }: Selected, bytes: Buffer): void {
     shape(reply, tag)
+    withdrawRanges(reply)
     reply.header('content-encoding', coding)
     if (reply.hasHeader('content-length')) reply.header('content-length', String(bytes.length))
     if (versions !== undefined) keepVersion(request, reply, bytes, tag, plain)
@@ -234,6 +237,11 @@ export function representationHook (parts: Parts, autoHead: OnSend | undefined):
 
 function passOn (_request: FastifyRequest, _reply: FastifyReply, payload: unknown, done: Done): void {
   done(null, payload)
+}
+
+/** The app's ranges are of plain bytes, and of no use to a client that holds encoded ones (RFC 9110 section 14.3). */
+function withdrawRanges (reply: FastifyReply): void {
+  if (reply.hasHeader('accept-ranges')) reply.removeHeader('accept-ranges')
 }
 
 /** Without counting bytes where the number of characters says it already. */

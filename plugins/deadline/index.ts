@@ -117,6 +117,7 @@ function deadlineStage (deadlines: Deadlines, options: DeadlineSettings, dryRun:
     close (ticket) {
       stop(ticket)
       const deadline = ticket.deadline as TicketDeadline | undefined
+      if (ticket.refused && ticket.started) endBody(ticket.request.raw)
       const { raw } = ticket.reply
       // HTTP/2 replies have no writableFinished.
       if (deadline !== undefined && !(raw.writableFinished ?? raw.writableEnded)) deadline.abort(new Error('The client closed the connection'))
@@ -126,6 +127,15 @@ function deadlineStage (deadlines: Deadlines, options: DeadlineSettings, dryRun:
 
 function hasBody (raw: IncomingMessage): boolean {
   return raw.headers['content-length'] !== undefined ? raw.headers['content-length'] !== '0' : raw.headers['transfer-encoding'] !== undefined
+}
+
+/**
+ * Node forgets a request when its reply is out, and does not tell it that its connection has closed: a handler that
+ * still reads the body would wait for ever, and its slot with it.
+ */
+function endBody (raw: IncomingMessage): void {
+  if (raw.complete || raw.destroyed || raw.httpVersionMajor > 1) return
+  raw.socket.once('close', () => raw.destroy(Object.assign(new Error('aborted'), { code: 'ECONNRESET' })))
 }
 
 /**

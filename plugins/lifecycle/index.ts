@@ -135,6 +135,10 @@ function lifecycleStage ({ drain, connections }: Core): Stage<{ probe: Probe | u
       return false
     },
 
+    overtaken (ticket) {
+      connections.begin(ticket.request.raw.socket)
+    },
+
     head (ticket) {
       // Node writes `Connection: close` by it; HTTP/2 has no such thing.
       if (drain.draining && ticket.request.raw.httpVersionMajor === 1) ticket.reply.raw.shouldKeepAlive = false

@@ -94,9 +94,10 @@ export function admissionOf (app: FastifyInstance, clock: Clock = systemClock): 
     ticket.pass(admission, done)
   }
 
-  function surgeAnswered (request: FastifyRequest, _reply: FastifyReply, _payload: unknown, done: () => void): void {
+  function surgeAnswered (request: FastifyRequest, reply: FastifyReply, _payload: unknown, done: () => void): void {
     const ticket = ticketOf(request.raw)
-    if (ticket?.refused === false) ticket.settle()
+    if (ticket === undefined) new Ticket(request, reply, admission).overtake()
+    else if (!ticket.refused) ticket.settle()
     done()
   }
 

@@ -28,8 +28,9 @@ export function declaredRoutes (app: FastifyInstance): string[] {
     const depth = branch[1]!.length / 4
     prefixes.length = depth
     prefixes.push(branch[2]!)
-    const methods = branch[3]?.split(', ').filter(method => method !== 'HEAD')
-    if (methods !== undefined) routes.push(`${methods.join(',')} ${prefixes.join('')}`)
+    // OPTIONS has no representation: @fastify/cors, which goes first, declares one.
+    const methods = branch[3]?.split(', ').filter(method => method !== 'HEAD' && method !== 'OPTIONS')
+    if (methods !== undefined && methods.length > 0) routes.push(`${methods.join(',')} ${prefixes.join('')}`)
   }
   return routes
 }

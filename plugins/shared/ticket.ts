@@ -24,6 +24,8 @@ export interface Stage<Settings = any> {
   configure: (setting: unknown, route: RouteFacts) => Settings | undefined
   /** True lets the ticket pass. False: it was refused, or is held and will be resumed. */
   enter: (ticket: Ticket, settings: Settings) => boolean
+  /** A hook ahead of the suite answered: no stage was entered, and the head and the end of the reply are still to come. */
+  overtaken?: (ticket: Ticket) => void
   /** The handler is done: its payload is on its way through onSend, or was dropped because the suite answered before it. */
   answered?: (ticket: Ticket) => void
   /** The reply's head is being written: the first byte, also of a raw writer; for an upgrade, the hijack. */
@@ -94,6 +96,7 @@ export class Ticket {
     // A reply without a socket stands behind another one on the same connection.
     if (res.socket === null) watchSocket(raw.socket, this)
     if (raw.headers.upgrade !== undefined) watchHijack(this)
+    if (raw.upgrade === true) endWithReply(res)
   }
 
   /** Walks the stages of one context; `done` goes on to the app. A client that is gone gets no handler. */
@@ -125,6 +128,12 @@ export class Ticket {
     }
     this.started = true
     this.#done()
+  }
+
+  /** A hook that runs before the first stage answers: a preflight, or an auth that was registered first. */
+  overtake (): void {
+    this.settled = true
+    for (const stage of this.#watching) stage.overtaken?.(this)
   }
 
   /** True while the app may still be at work for this request. */
@@ -197,6 +206,17 @@ function watchHijack (ticket: Ticket): void {
     ticket.head()
     return hijack.call(reply)
   }
+}
+
+/**
+ * An upgrade that is answered with a reply instead, because it was refused: Node has let go of the connection, so no
+ * timeout of the server would ever end it.
+ */
+function endWithReply (res: ServerResponse): void {
+  res.shouldKeepAlive = false
+  res.once('finish', function endUpgrade () {
+    res.socket?.destroySoon()
+  })
 }
 
 interface Watched extends Socket { [kPipelined]?: Set<Ticket> }
