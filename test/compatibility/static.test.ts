@@ -28,7 +28,7 @@ function files (options: Partial<FastifyStaticOptions> = {}) {
   return async (app: FastifyInstance) => { await app.register(fastifyStatic, { root, maxAge: 60_000, ...options }) }
 }
 
-async function get (port: number, path: string, headers: Record<string, string> = {}, method = 'GET') {
+async function get (port: number, path: string, headers: http.OutgoingHttpHeaders = {}, method = 'GET') {
   const request = http.request({ port, host: '127.0.0.1', path, headers, method, agent: false }).end()
   const [reply] = await once(request, 'response') as [http.IncomingMessage]
   return { status: reply.statusCode, headers: reply.headers, body: await buffer(reply) }
