@@ -11,7 +11,8 @@ import { prepareRefusal } from '../shared/refusal.ts'
 import { ticketOf, type Ticket } from '../shared/ticket.ts'
 import { Deadline } from './deadline.ts'
 import { Deadlines } from './deadlines.ts'
-import { readDeadline, readRoute, type DeadlineOptions, type DeadlineSettings } from './options.ts'
+import { discard, silence } from './late-reply.ts'
+import { readDeadline, readRoute, shortened, type DeadlineOptions, type DeadlineSettings } from './options.ts'
 
 export type { DeadlineOptions }
 
@@ -22,7 +23,19 @@ export interface RequestDeadline {
   remaining: () => number
 }
 
+export interface DeadlineStats {
+  /** Requests that run against a deadline now. */
+  running: number
+  /** Requests that were answered in their handler's place, since boot. */
+  exceeded: number
+  /** Of those, the handlers that answered after all, since boot; theirs were dropped. */
+  late: number
+}
+
 declare module 'fastify' {
+  interface FastifyInstance {
+    deadline: { stats: () => DeadlineStats }
+  }
   interface FastifyRequest {
     deadline: RequestDeadline
   }
@@ -35,28 +48,41 @@ declare module 'fastify' {
 /** No Retry-After: the handler has begun, and whether the request is safe to send again is not ours to say. */
 const refusal = prepareRefusal('deadline', 'deadline', DeadlineExceeded)
 
+interface Core {
+  deadlines: Deadlines
+  counts: { exceeded: number, late: number }
+}
+
 class TicketDeadline extends Deadline {
   readonly #ticket: Ticket
-  readonly #dryRun: boolean
+  /** Where it counts, unless it only looks on. */
+  readonly #counts: Core['counts'] | undefined
   watched = false
+  exceeded = false
   #bytes = 0
 
-  constructor (ticket: Ticket, timeout: number, dryRun: boolean) {
+  constructor (ticket: Ticket, timeout: number, counts?: Core['counts']) {
     super(timeout, ticket.arrival, systemClock)
     this.#ticket = ticket
-    this.#dryRun = dryRun
+    this.#counts = counts
   }
 
   override expired (): void {
     this.watched = false
     const ticket = this.#ticket
     if (ticket.headWritten || ticket.closed || ticket.refused || ticket.reply.sent) return
-    if (!this.#dryRun) {
-      this.abort(new DeadlineExceeded())
-      // A listener of the signal may have answered just now.
-      if (ticket.headWritten || ticket.reply.sent) return
+    if (this.#counts === undefined) {
+      ticket.refuse(refusal, true)
+      return
     }
-    ticket.refuse(refusal, this.#dryRun)
+    this.abort(new DeadlineExceeded())
+    // A listener of the signal may have answered just now.
+    if (ticket.headWritten || ticket.reply.sent) return
+    this.exceeded = true
+    this.#counts.exceeded++
+    ticket.refuse(refusal, false)
+    // At once: a handler that heeds the signal fails in this very tick, when an onSend hook may still be at work.
+    if (ticket.started) makeInert(ticket)
   }
 
   override moved (): boolean {
@@ -68,7 +94,9 @@ class TicketDeadline extends Deadline {
   }
 }
 
-function deadlineStage (deadlines: Deadlines, options: DeadlineSettings, dryRun: boolean): Stage<{ timeout: number }> {
+function deadlineStage ({ deadlines, counts }: Core, options: DeadlineSettings, dryRun: boolean): Stage<{ timeout: number }> {
+  const { header } = options
+
   function bodyEnded (this: IncomingMessage): void {
     const deadline = ticketOf(this)!.deadline as TicketDeadline
     deadline.run()
@@ -96,11 +124,12 @@ function deadlineStage (deadlines: Deadlines, options: DeadlineSettings, dryRun:
     },
 
     enter (ticket, { timeout }) {
-      const deadline = new TicketDeadline(ticket, timeout, dryRun)
+      const { raw } = ticket.request
+      const time = header === false ? timeout : shortened(timeout, raw.headers[header])
+      const deadline = new TicketDeadline(ticket, time, dryRun ? undefined : counts)
       ticket.deadline = deadline
       ticket.remaining = deadline.remaining()
       deadline.watched = true
-      const { raw } = ticket.request
       if (hasBody(raw)) {
         deadline.stand()
         raw.on('end', bodyEnded)
@@ -109,9 +138,12 @@ function deadlineStage (deadlines: Deadlines, options: DeadlineSettings, dryRun:
       return true
     },
 
+    answered (ticket) {
+      if ((ticket.deadline as TicketDeadline | undefined)?.exceeded) counts.late++
+    },
+
     head (ticket) {
       stop(ticket)
-      if (ticket.refused && ticket.started) makeInert(ticket)
     },
 
     close (ticket) {
@@ -144,32 +176,36 @@ function endBody (raw: IncomingMessage): void {
  */
 function makeInert (ticket: Ticket): void {
   const { reply } = ticket
-  reply.send = function dropLateReply () {
+  reply.send = function dropLateReply (payload?: unknown) {
+    discard(payload)
     ticket.settle()
     return reply
   }
-  Object.defineProperty(reply, 'sent', { value: false })
+  Object.defineProperty(reply, 'sent', { get: () => ticket.settled })
+  silence(reply.raw, () => ticket.settle())
 }
 
-export default definePlugin<DeadlineOptions, DeadlineSettings, Deadlines>({
+export default definePlugin<DeadlineOptions, DeadlineSettings, Core>({
   name: 'deadline',
   key: 'deadline',
   read: readDeadline,
   perServer: false,
+  decorates: ['deadline'],
 
-  create: () => new Deadlines(systemClock),
+  create: () => ({ deadlines: new Deadlines(systemClock), counts: { exceeded: 0, late: 0 } }),
 
-  attach (app, deadlines, options, suite) {
+  attach (app, core, options, suite) {
     if (app.hasRequestDecorator('deadline')) {
       throw new Clash('fastify-surge/deadline adds `request.deadline`, which exists already: remove the plugin that decorates it, or pass `deadline: false` to fastify-surge.')
     }
+    app.decorate('deadline', { stats: () => ({ running: core.deadlines.size, ...core.counts }) })
     app.decorateRequest('deadline', {
       getter (this: FastifyRequest): RequestDeadline {
         const ticket = ticketOf(this.raw)!
-        ticket.deadline ??= new TicketDeadline(ticket, Infinity, true)
+        ticket.deadline ??= new TicketDeadline(ticket, Infinity)
         return ticket.deadline as TicketDeadline
       }
     } as any)
-    admissionOf(app).add(deadlineStage(deadlines, options, suite.dryRun))
+    admissionOf(app).add(deadlineStage(core, options, suite.dryRun))
   }
 })

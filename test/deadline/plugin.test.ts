@@ -53,6 +53,99 @@ test('the late reply is dropped: the connection stays usable and nothing is logg
   assert.deepEqual(lines.filter(line => !line.includes('refused')), [])
 })
 
+test('a handler that fails as soon as its signal aborts does not answer beside the deadline, whatever onSend hooks do', async t => {
+  const { app, port, lines } = await serve(t, { timeout: 30 }, app => {
+    app.addHook('onSend', async () => { await new Promise(resolve => setTimeout(resolve, 20)) })
+    app.setErrorHandler((error, _request, reply) => reply.code(500).header('x-mine', '1').send({ mine: String(error) }))
+    app.post('/', request => new Promise((_resolve, reject) => {
+      request.deadline.signal.addEventListener('abort', () => reject(request.deadline.signal.reason))
+    }))
+    app.get('/', async () => 'next')
+  })
+  const client = await RawClient.connect(port)
+  const reply = await client.post('/', '{}').reply()
+  assert.deepEqual([reply.status, JSON.parse(reply.body).code, reply.headers['x-mine']], [503, 'FST_SURGE_DEADLINE', undefined])
+  assert.equal((await client.get('/').reply()).body, 'next')
+  assert.deepEqual(lines.filter(line => !line.includes('refused')), [])
+  assert.deepEqual(app.deadline.stats(), { running: 0, exceeded: 1, late: 1 })
+})
+
+test('late replies are counted, and what they carry is let go of', async t => {
+  const gate = deferred()
+  const stream = new Readable({ read () {} })
+  const { app, port } = await serve(t, { timeout: 30 }, app => {
+    app.get('/', async (_request, reply) => { await gate.promise; return reply.type('text/plain').send(stream) })
+    app.get('/never', () => new Promise(() => {}))
+  })
+  const client = await RawClient.connect(port)
+  for (const path of ['/', '/never']) assert.equal((await client.get(path).reply()).status, 503)
+  assert.deepEqual(app.deadline.stats(), { running: 0, exceeded: 2, late: 0 })
+  gate.resolve()
+  await eventually(() => stream.destroyed, 'the stream is destroyed')
+  assert.deepEqual(app.deadline.stats(), { running: 0, exceeded: 2, late: 1 })
+})
+
+test('a handler that writes by hand in a callback, too late, neither throws nor reaches the next reply', async t => {
+  const wrote = deferred()
+  const { app, port, lines } = await serve(t, { timeout: 30 }, app => {
+    app.register(concurrency, { limit: 5 })
+    app.get('/raw', (_request, reply) => {
+      setTimeout(() => {
+        reply.raw.setHeader('x-late', '1')
+        reply.raw.writeHead(200, { 'content-type': 'text/plain' })
+        reply.raw.write('late', () => wrote.resolve())
+        reply.raw.end()
+      }, 60)
+    })
+    app.get('/', async () => 'next')
+  })
+  const client = await RawClient.connect(port)
+  assert.equal((await client.get('/raw').reply()).status, 503)
+  await wrote.promise
+  await eventually(() => app.concurrency.stats().inflight === 0, 'its slot is back')
+  assert.equal((await client.get('/').reply()).body, 'next')
+  assert.deepEqual(lines.filter(line => !line.includes('refused')), [])
+})
+
+test('a budget header that was named shortens the deadline, of a POST too, and never lengthens it', async t => {
+  const { port } = await serve(t, { timeout: 5_000, header: 'X-Envoy-Expected-Rq-Timeout-Ms' }, app => {
+    app.get('/left', async request => request.deadline.remaining())
+    app.get('/none', { config: { deadline: false } }, async request => ({ left: request.deadline.remaining() }))
+    app.post('/', () => new Promise(() => {}))
+  })
+  const client = await RawClient.connect(port)
+  const budget = (value: string) => `x-envoy-expected-rq-timeout-ms: ${value}\r\n`
+  const reply = await client.post('/', '{"a":1}', budget('40')).reply()
+  assert.deepEqual([reply.status, JSON.parse(reply.body).code], [503, 'FST_SURGE_DEADLINE'])
+  const left = async (value: string) => Number((await client.get('/left', budget(value)).reply()).body)
+  const shortened = await left('2000')
+  assert.ok(shortened > 1_000 && shortened <= 2_000, String(shortened))
+  for (const value of ['60000', '0', '-1', '1e3', '1s', '']) assert.ok(await left(value) > 3_000, value)
+  assert.equal((await client.get('/none', budget('1')).reply()).body, '{"left":null}')
+})
+
+test('nobody is trusted with a budget header that was not named', async t => {
+  const { port } = await serve(t, { timeout: 5_000 }, app => { app.get('/', async request => request.deadline.remaining()) })
+  const client = (await RawClient.connect(port)).get('/', 'x-envoy-expected-rq-timeout-ms: 1\r\n')
+  assert.ok(Number((await client.reply()).body) > 3_000)
+})
+
+test('a budget stands still, as the deadline does, while the body comes in', async t => {
+  const { port } = await serve(t, { header: 'x-budget' }, app => { app.post('/', async () => 'in time') })
+  const client = (await RawClient.connect(port)).send('POST / HTTP/1.1\r\nHost: t\r\nX-Budget: 300\r\nContent-Type: application/json\r\nContent-Length: 9\r\n\r\n')
+  for (const byte of '{"a":"b"}') {
+    await new Promise(resolve => setTimeout(resolve, 50))
+    client.send(byte)
+  }
+  assert.equal((await client.reply()).body, 'in time')
+})
+
+test('app.deadline exists already: a clash that says so', async () => {
+  const app = Fastify()
+  app.decorate('deadline', 1 as any)
+  await assert.rejects(async () => { await app.register(deadline) }, { code: 'FST_SURGE_CLASH', message: /app\.deadline/ })
+})
+
 test('the slot stays with the gate until the late handler settles, and no longer', async t => {
   const gate = deferred()
   const { app, port } = await serve(t, { timeout: 30 }, app => {
@@ -155,6 +248,7 @@ test('404 handlers have a deadline too, which handlerTimeout does not give them'
 
 test('bad options and bad route config fail at boot', async () => {
   await assert.rejects(async () => { await Fastify().register(deadline, { timeout: 0 }) }, { code: 'FST_SURGE_BAD_OPTION', message: /`deadline.timeout` to be milliseconds, an integer from 1 to 2147483647, or false, got 0/ })
+  await assert.rejects(async () => { await Fastify().register(deadline, { header: 'x budget' }) }, { message: /`deadline.header` to be the name of a header, or false, got 'x budget'/ })
   const app = Fastify()
   await app.register(deadline)
   assert.throws(() => app.get('/', { config: { deadline: '5s' as any } }, async () => 1), { message: /config.deadline of GET \/.*got '5s'/ })
