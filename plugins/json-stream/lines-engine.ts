@@ -4,7 +4,7 @@ import { decode, explainEnd, isBlank, parse, parseElement, type ElementRules } f
 import { ByteBuffer } from './byte-buffer.ts'
 import { ByteOrderMark, type Engine } from './engine.ts'
 import { failure, type JsonStreamError } from './failure.ts'
-import { nestsWithin, tooDeepAt } from './nesting.ts'
+import { tooDeepAt } from './scan.ts'
 
 const NEWLINE = 0x0a
 const BLANK = /^[ \t\r]*$/
@@ -66,7 +66,7 @@ export class LinesEngine implements Engine {
     // Nearly always nothing is wrong: then one decoding and one look at the depth are enough for all.
     const text = to <= this.#rules.maxElementBytes ? decode(bytes, 0, to) : undefined
     const values = text === undefined ? undefined : this.#parseLines(text)
-    if (values !== undefined && this.index + values.length <= this.#rules.maxItems && nestsWithin(values, text!, bytes, 0, to, this.#rules.maxDepth)) {
+    if (values !== undefined && this.index + values.length <= this.#rules.maxItems && tooDeepAt(bytes, 0, to, this.#rules.maxDepth) === -1) {
       this.index += values.length
       return values
     }
