@@ -56,8 +56,9 @@ export class ClosedLoop {
       received = received === '' ? text : received + text
       const head = received.indexOf('\r\n\r\n')
       if (head < 0) return
-      const length = /\ncontent-length: (\d+)/i.exec(received)
-      if (length === null || received.length < head + 4 + Number(length[1])) return
+      const length = /\ncontent-length: (\d+)/i.exec(received.slice(0, head))
+      // Without a length it is chunked, and ends with an empty chunk.
+      if (length === null ? !received.endsWith('\r\n0\r\n\r\n') : received.length < head + 4 + Number(length[1])) return
       if (this.#status !== 'any' && !received.startsWith(`HTTP/1.1 ${this.#status}`)) throw new Error(received.slice(0, 500))
       received = ''
       this.#open--

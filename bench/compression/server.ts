@@ -1,0 +1,38 @@
+// One variant in a process of its own. It tells its CPU time and the p99 delay of its event loop since it was asked last.
+import { monitorEventLoopDelay } from 'node:perf_hooks'
+import Fastify, { type FastifyContextConfig } from 'fastify'
+import compression from 'fastify-surge/compression'
+import { bodyOf, SIZES, type Variant } from './variants.ts'
+
+const variant = process.argv[2] as Variant
+// Connections wait for their turn among all the bursts, and none may be closed meanwhile.
+const app = Fastify({ keepAliveTimeout: 600_000, http: { headersTimeout: 0 } })
+if (variant === 'hand-wired') {
+  await app.register(import('@fastify/etag'))
+  await app.register(import('@fastify/compress'))
+} else if (variant !== 'bare') {
+  await app.register(compression)
+}
+
+let count = 0
+for (const size of SIZES) {
+  const body = bodyOf(size)
+  const value = JSON.parse(body)
+  const config: FastifyContextConfig = variant === 'version' ? { compression: { version: () => 1 } } : {}
+  // A string: what is compared is the cost of the representation, not that of JSON.stringify.
+  app.get(`/repeated/${size}`, { config }, (_request, reply) => { reply.type('application/json; charset=utf-8').send(body) })
+  app.get(`/serialised/${size}`, { config }, async () => value)
+  const end = body.slice(body.indexOf(','))
+  app.get(`/unique/${size}`, (_request, reply) => { reply.type('application/json; charset=utf-8').send(`{"salt":"${count++}"${end}`) })
+}
+await app.listen({ port: 0, host: '127.0.0.1' })
+
+const delay = monitorEventLoopDelay({ resolution: 1 })
+delay.enable()
+process.on('message', () => {
+  const { user, system } = process.cpuUsage()
+  process.send!({ cpu: user + system, p99: delay.percentile(99) / 1e6 })
+  delay.reset()
+})
+process.on('disconnect', () => process.exit())
+process.send!((app.server.address() as { port: number }).port)
