@@ -26,8 +26,7 @@
 // It starts at max: at five times the capacity of a 20 ms service the first reduction comes within 0.2 s, and a limit that
 // starts low would shed a burst of calls that merely take long, with no sample for as long as the first of them takes.
 
-/** Whether a claim's time tells something of the service; an orphan's does when it is longer than usual: its handler may have given up as well. */
-export type Ending = 'served' | 'orphaned' | 'untelling'
+import type { Ending, Limit } from '../shared/gate/limit.ts'
 
 /** Milliseconds and claims that a round takes at least; one whose stretch is beyond doubt is over with fewer claims. */
 const ROUND_MS = 50
@@ -64,7 +63,7 @@ interface Trial {
   probe: boolean
 }
 
-export class AdaptiveLimit {
+export class AdaptiveLimit implements Limit {
   current: number
   readonly #min: number
   readonly #max: number
@@ -90,24 +89,16 @@ export class AdaptiveLimit {
     this.current = max
   }
 
-  /**
-   * A claim has ended.
-   * @param service milliseconds that it ran
-   * @param began how many ran when it began, itself included
-   * @param inflight how many run, itself included
-   * @param queued how many wait
-   * @param route a small integer; claims of one route take about as long
-   */
-  ended (service: number, began: number, inflight: number, queued: number, now: number, route: number, ending: Ending): void {
+  ended (service: number, began: number, inflight: number, queued: number, now: number, kind: number, ending: Ending, started = now - service): void {
     if (queued > 0) {
       this.#waited = true
       this.#lastWait = now
     }
     const trial = this.#trial
-    const fromBefore = trial !== undefined && now - service <= trial.since + ROUNDING_MS
+    const fromBefore = trial !== undefined && started <= trial.since + ROUNDING_MS
     if (fromBefore && trial.before > 0 && --trial.before === 0) this.#nextRound(now)
     // What is left of before when the others are gone met another number in flight.
-    else if (!(fromBefore && trial.before === 0) && ending !== 'untelling') this.#sample(Math.log(Math.max(service, 0.01)), began, route, ending)
+    else if (!(fromBefore && trial.before === 0) && ending !== 'untelling') this.#sample(Math.log(Math.max(service, 0.01)), began, kind, ending)
     if (now >= this.#roundEnd && this.#count >= CLEAR_CLAIMS && this.#count % 10 === 0) this.#round(now, inflight)
   }
 

@@ -13,6 +13,7 @@ import { runInGate, shedErrors } from '../shared/gate/run-in-gate.ts'
 import { SHED_REASONS, Waiter, type Priority, type ShedReason } from '../shared/gate/waiter.ts'
 import { prepareRefusal, type Refusal } from '../shared/refusal.ts'
 import type { Ticket } from '../shared/ticket.ts'
+import { AdaptiveLimit } from './adaptive-limit.ts'
 import { DEFAULT_GROUP, readConcurrency, readRoute, readRun, type ConcurrencyOptions, type GateOptions, type OnShed, type ResolvedOptions, type RouteConcurrency, type RunOptions } from './options.ts'
 
 export type { ConcurrencyOptions, GateStats, OnShed, Priority, RouteConcurrency, RunOptions, ShedReason }
@@ -47,6 +48,8 @@ declare module 'fastify' {
 
 interface RouteGate {
   gate: Gate
+  /** The route's number. */
+  kind: number
   priority: (ticket: Ticket) => Priority
   /** Where the gate has shares. */
   key: ((request: FastifyRequest) => string) | undefined
@@ -66,6 +69,7 @@ class TicketWaiter extends Waiter {
     this.ticket = ticket
     this.route = route
     this.patience = ticket.remaining
+    this.kind = route.kind
     if (route.key !== undefined) this.key = route.key(ticket.request)
     this.#dryRun = dryRun
   }
@@ -102,11 +106,12 @@ async function degrade (ticket: Ticket, onShed: OnShed, reason: ShedReason): Pro
 function concurrencyStage (gates: Map<string, Gate>, options: ResolvedOptions, dryRun: boolean): Stage<RouteGate> {
   const names = [...gates.keys()]
   const loop = new LoopIteration(systemClock.now)
+  /** Kind 0 is the work that is no request. */
+  let routes = 0
 
-  /** @param telling whether the service time of this reply tells something of the service */
-  function give (ticket: Ticket, telling: boolean): void {
+  function give (ticket: Ticket, ending: 'served' | 'untelling'): void {
     const waiter = ticket.waiter as TicketWaiter | undefined
-    if (waiter !== undefined) waiter.route.gate.leave(waiter, telling)
+    if (waiter !== undefined) waiter.route.gate.leave(waiter, ending)
   }
 
   return {
@@ -125,6 +130,7 @@ function concurrencyStage (gates: Map<string, Gate>, options: ResolvedOptions, d
       const priority = read.priority ?? gate.priority ?? 1
       return {
         gate: gates.get(group)!,
+        kind: ++routes,
         priority: typeof priority === 'function' ? ticket => priority(ticket.request) : () => priority,
         key: gate.maxPerKey === undefined ? undefined : read.key ?? gate.key ?? ipOf,
         onShed: gate.onShed
@@ -142,12 +148,13 @@ function concurrencyStage (gates: Map<string, Gate>, options: ResolvedOptions, d
 
     answered (ticket) {
       // The client left before, or was answered by the deadline: its handler has settled just now.
-      if (ticket.closed) give(ticket, false)
+      if (ticket.closed) give(ticket, 'untelling')
+      else if (ticket.waiter !== undefined) (ticket.waiter as TicketWaiter).worked = systemClock.now()
     },
 
     head (ticket) {
       // Replies that live long give their slot back at the first byte: a cap on them would be a cap on listeners.
-      if (!ticket.refused && (ticket.closed || !ticket.settled || isEventStream(ticket))) give(ticket, false)
+      if (!ticket.refused && (ticket.closed || !ticket.settled || isEventStream(ticket))) give(ticket, 'untelling')
     },
 
     close (ticket) {
@@ -155,7 +162,7 @@ function concurrencyStage (gates: Map<string, Gate>, options: ResolvedOptions, d
       if (waiter === undefined) return
       if (ticket.pending) waiter.route.gate.orphan(waiter)
       // A failure is quick for reasons of its own, and would be read as health.
-      else give(ticket, ticket.reply.statusCode < 400)
+      else give(ticket, ticket.reply.statusCode < 400 ? 'served' : 'untelling')
     }
   }
 }
@@ -165,7 +172,7 @@ function ipOf (request: FastifyRequest): string {
 }
 
 function makeGate ({ limit, rate, maxQueue, maxWait, target = 'service', maxPerKey, orphanTimeout }: Omit<GateOptions, 'target'> & { target?: number | 'service' | undefined }): Gate {
-  return new Gate({ limit: new FixedLimit(limit), rate, maxQueue, maxWait, target, maxPerKey, orphanTimeout }, systemClock)
+  return new Gate({ limit: typeof limit === 'number' ? new FixedLimit(limit) : new AdaptiveLimit(limit), rate, maxQueue, maxWait, target, maxPerKey, orphanTimeout }, systemClock)
 }
 
 function isEventStream ({ reply }: Ticket): boolean {

@@ -11,9 +11,20 @@ import type { Priority, ShedReason } from '../shared/gate/waiter.ts'
  */
 export type OnShed = (request: FastifyRequest, reply: FastifyReply, reason: ShedReason) => unknown
 
+/** Where a limit that adapts stays. It starts at `max`. */
+export interface LimitBounds {
+  /** An integer ≥ 1. @default 1 */
+  min: number
+  /** An integer ≥ `min`. @default 1000 */
+  max: number
+}
+
 export interface GateOptions {
-  /** Requests that run at the same time. An integer ≥ 1. @default 1000 */
-  limit: number
+  /**
+   * Requests that run at the same time: an integer ≥ 1, or the bounds of a limit that adapts to how long requests take.
+   * @default { min: 1, max: 1000 }
+   */
+  limit: number | LimitBounds
   /** Requests a second that are let through, and how many at once after a pause (by default a tenth of a second's). @default none */
   rate: Rate | undefined
   /** Requests that wait for a permit at the same time; 0 sheds at once. An integer ≥ 0. @default 1000 */
@@ -44,7 +55,10 @@ export interface ResolvedOptions extends GateOptions {
   dryRun: boolean | undefined
 }
 
-export type ConcurrencyOptions = Partial<GateOptions> & { groups?: Record<string, Partial<GateOptions>>, dryRun?: boolean }
+/** A gate as the app declares it. */
+export type GateInput = Partial<Omit<GateOptions, 'limit'>> & { limit?: number | Partial<LimitBounds> }
+
+export type ConcurrencyOptions = GateInput & { groups?: Record<string, GateInput>, dryRun?: boolean }
 
 /** What a route may say in `config.concurrency`; `false` lets it pass by every gate. */
 export type RouteConcurrency = string | false | {
@@ -59,7 +73,7 @@ export type RouteConcurrency = string | false | {
 export const DEFAULT_GROUP = 'default'
 
 const gateDefaults: GateOptions = {
-  limit: 1000,
+  limit: { min: 1, max: 1000 },
   rate: undefined,
   maxQueue: 1000,
   maxWait: 500,
@@ -72,7 +86,7 @@ const gateDefaults: GateOptions = {
 }
 
 const gateRules: Rules<GateOptions> = {
-  limit: integer(1),
+  limit: either(integer(1), { ...object(readBounds), expects: '{ min, max }' }),
   rate: object(readRate),
   maxQueue: integer(0),
   maxWait: milliseconds(),
@@ -82,6 +96,12 @@ const gateRules: Rules<GateOptions> = {
   maxPerKey: integer(1),
   key: func,
   onShed: func
+}
+
+function readBounds (input: unknown, path: string): LimitBounds {
+  const bounds = readOptions<LimitBounds>(path, input, { min: integer(1), max: integer(1) }, gateDefaults.limit as LimitBounds)
+  if (bounds.min > bounds.max) throw new BadOption(`Expected \`${path}.min\` to be an integer ≤ \`max\` (${bounds.max}), got ${bounds.min}`)
+  return bounds
 }
 
 function readRate (input: unknown, path: string): Rate {

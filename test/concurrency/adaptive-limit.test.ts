@@ -2,7 +2,8 @@
 // spaced arrivals: no randomness and no clock. The simulation in bench/overload has the rest.
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { AdaptiveLimit, type Ending } from '../../plugins/concurrency/adaptive-limit.ts'
+import { AdaptiveLimit } from '../../plugins/concurrency/adaptive-limit.ts'
+import type { Ending } from '../../plugins/shared/gate/limit.ts'
 
 interface Load {
   /** Those that the claims stand in line for. */

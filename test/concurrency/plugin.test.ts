@@ -487,7 +487,9 @@ test('a bad route config fails where the route is declared, and says what to wri
 
 test('bad options fail at boot with key, value and expectation', async () => {
   const cases: Array<[object, RegExp]> = [
-    [{ limit: 0 }, /`concurrency.limit` to be an integer ≥ 1, got 0/],
+    [{ limit: 0 }, /`concurrency.limit` to be an integer ≥ 1, or { min, max }, got 0/],
+    [{ limit: { max: 0 } }, /`concurrency.limit.max` to be an integer ≥ 1, got 0/],
+    [{ limit: { min: 20, max: 10 } }, /`concurrency.limit.min` to be an integer ≤ `max` \(10\), got 20/],
     [{ limit: '5' }, /got '5'/],
     [{ maxWait: 1.5 }, /maxWait.*milliseconds/],
     [{ limits: 5 }, /Did you mean `limit`/],
@@ -502,6 +504,15 @@ test('bad options fail at boot with key, value and expectation', async () => {
   for (const [options, message] of cases) {
     await assert.rejects(async () => { await Fastify().register(concurrency, options as any) }, { code: 'FST_SURGE_BAD_OPTION', message })
   }
+})
+
+test('by default a limit adapts from 1000 on; tune() fixes it', async () => {
+  const app = Fastify()
+  await app.register(concurrency, { groups: { reports: { limit: { max: 40 } } } })
+  assert.equal(app.concurrency.stats().limit, 1000)
+  assert.equal(app.concurrency.stats('reports').limit, 40)
+  app.concurrency.tune(5)
+  assert.equal(app.concurrency.stats().limit, 5)
 })
 
 test('unknown groups and limits are refused by the decorator as well', async () => {

@@ -47,7 +47,7 @@ function overload (target: number, ms: number) {
   const claims: Claim[] = []
   for (let now = 0; now < ms; now += 5) {
     if (now % 10 === 0) {
-      for (const claim of claims) if (claim.state === 'RUN' && claim.since < now) gate.leave(claim)
+      for (const claim of claims) if (claim.state === 'RUN' && claim.started < now) gate.leave(claim)
     }
     const claim = new Claim(String(claims.length), log)
     claims.push(claim)

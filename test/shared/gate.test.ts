@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { Gate, type GateLimits } from '../../plugins/shared/gate/gate.ts'
-import { FixedLimit } from '../../plugins/shared/gate/limit.ts'
+import { FixedLimit, type Ending, type Limit } from '../../plugins/shared/gate/limit.ts'
 import { Waiter, type Priority, type ShedReason } from '../../plugins/shared/gate/waiter.ts'
 import { FakeClock } from '../support/fake-clock.ts'
 
@@ -196,4 +196,52 @@ test('a gate without a waiting room sheds at the limit', () => {
   const { gate } = setUp({ limit: 1, maxQueue: 0 })
   gate.enter(new Claim('a'))
   assert.equal(gate.enter(new Claim('b')), 'queue_full')
+})
+
+/** Writes down what a gate tells it. */
+class Listening implements Limit {
+  current = 2
+  readonly told: object[] = []
+
+  ended (service: number, began: number, inflight: number, queued: number, now: number, kind: number, ending: Ending, started?: number) {
+    this.told.push({ service, began, inflight, queued, kind, ending, held: now - started! })
+  }
+}
+
+test('the limit hears of every claim that ran, once, before its slot is handed on', () => {
+  const clock = new FakeClock()
+  const limit = new Listening()
+  const gate = new Gate({ ...defaults, limit, orphanTimeout: 100 }, clock)
+  const [served, streamed, waiting, lost] = ['served', 'streamed', 'waiting', 'lost'].map(name => new Claim(name)) as [Claim, Claim, Claim, Claim]
+  streamed.kind = 7
+  for (const claim of [served, streamed, waiting]) gate.enter(claim)
+  clock.advance(10)
+  gate.leave(served)
+  gate.leave(served)
+  streamed.worked = clock.now()
+  clock.advance(20)
+  gate.leave(streamed)
+  gate.enter(lost)
+  clock.advance(5)
+  gate.leave(waiting, 'untelling')
+  gate.orphan(lost)
+  clock.advance(100)
+  gate.leave(lost)
+  assert.deepEqual(limit.told, [
+    { service: 10, began: 1, inflight: 2, queued: 1, kind: 0, ending: 'served', held: 10 },
+    { service: 10, began: 2, inflight: 2, queued: 0, kind: 7, ending: 'served', held: 30 },
+    { service: 25, began: 2, inflight: 2, queued: 0, kind: 0, ending: 'untelling', held: 25 },
+    { service: 105, began: 2, inflight: 1, queued: 0, kind: 0, ending: 'orphaned', held: 105 }
+  ])
+})
+
+test('who waits for a token is no queue to the limit', () => {
+  const clock = new FakeClock()
+  const limit = new Listening()
+  const gate = new Gate({ ...defaults, limit, rate: { perSecond: 10, burst: 1 } }, clock)
+  const running = new Claim('running')
+  gate.enter(running)
+  assert.equal(gate.enter(new Claim('waiting')), 'WAIT')
+  gate.leave(running)
+  assert.deepEqual(limit.told.map(told => (told as { queued: number }).queued), [0])
 })

@@ -16,7 +16,7 @@
 import type { Clock } from '../clock.ts'
 import { Line } from '../line.ts'
 import { Congestion } from './congestion.ts'
-import { FixedLimit, type Limit } from './limit.ts'
+import { FixedLimit, type Ending, type Limit } from './limit.ts'
 import { Shares } from './shares.ts'
 import { TokenBucket, type Rate } from './token-bucket.ts'
 import { SHED_REASONS, type ShedReason, type Waiter } from './waiter.ts'
@@ -119,11 +119,8 @@ export class Gate {
     return 'WAIT'
   }
 
-  /**
-   * Ends a claim, whatever its state: gives back its slot or its place. A second call does nothing.
-   * @param telling whether its service time tells something of the service; not that of a reply that lives long
-   */
-  leave (waiter: Waiter, telling = true): void {
+  /** Ends a claim, whatever its state: gives back its slot or its place. A second call does nothing. */
+  leave (waiter: Waiter, ending: Exclude<Ending, 'orphaned'> = 'served'): void {
     switch (waiter.state) {
       case 'WAIT':
         this.#room.leave(waiter)
@@ -134,13 +131,10 @@ export class Gate {
         break
       case 'ORPHAN':
         this.#orphans.remove(waiter)
-        this.#release(waiter, this.#clock.now())
+        this.#release(waiter, 'orphaned')
         break
-      case 'RUN': {
-        const now = this.#clock.now()
-        if (telling) this.#learn(now - waiter.since, now)
-        this.#release(waiter, now)
-      }
+      case 'RUN':
+        this.#release(waiter, ending)
     }
   }
 
@@ -216,16 +210,18 @@ export class Gate {
     this.#inflight++
     this.#admitted++
     waiter.state = 'RUN'
-    waiter.since = now
+    waiter.started = now
+    waiter.began = this.#inflight
     this.#congestion.admitted(standing, this.#target, now)
   }
 
-  #learn (service: number, now: number): void {
-    this.#service += (service - this.#service) * SERVICE_WEIGHT
-    this.#limit.ended(service, this.#inflight, this.#room.size, now)
-  }
-
-  #release (waiter: Waiter, now: number): void {
+  #release (waiter: Waiter, ending: Ending): void {
+    const now = this.#clock.now()
+    const service = now - waiter.started
+    if (ending === 'served') this.#service += (service - this.#service) * SERVICE_WEIGHT
+    // Who waits for a token says nothing of the slots.
+    const queued = this.#tokens === undefined || this.#inflight >= this.#limit.current ? this.#room.size : 0
+    this.#limit.ended((waiter.worked ?? now) - waiter.started, waiter.began, this.#inflight, queued, now, waiter.kind, ending, waiter.started)
     waiter.state = 'DONE'
     this.#inflight--
     this.#shares?.remove(waiter.key)

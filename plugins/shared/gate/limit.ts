@@ -1,17 +1,26 @@
 // How many claims may run at a time: what a gate asks, and what it tells. The algorithm is apart from its enforcement
 // (as in Netflix' concurrency-limits), so that a fixed limit and one that adapts are the same thing to a gate.
 
+/**
+ * Whether a claim's time tells something of the service: that of a failure, or of a reply that lives long, does not. An
+ * orphan's does when it is longer than usual: its handler may have given up as well.
+ */
+export type Ending = 'served' | 'orphaned' | 'untelling'
+
 export interface Limit {
   /** An integer ≥ 1. */
   readonly current: number
   /**
-   * A claim has ended that says something of the service: not one that was long-lived, or whose client had left.
-   * @param service milliseconds that it ran
-   * @param inflight how many ran when it ended, itself included
-   * @param queued how many wait
+   * A claim that ran has ended; its slot is still taken.
+   * @param service milliseconds that its work took
+   * @param began how many ran when it began, itself included
+   * @param inflight how many run, itself included
+   * @param queued how many wait for a slot
    * @param now the clock's milliseconds
+   * @param kind a small integer; claims of one kind take about as long
+   * @param started when it was admitted; earlier than `now - service` where its slot was taken for longer than its work took
    */
-  ended: (service: number, inflight: number, queued: number, now: number) => void
+  ended: (service: number, began: number, inflight: number, queued: number, now: number, kind: number, ending: Ending, started?: number) => void
 }
 
 export class FixedLimit implements Limit {

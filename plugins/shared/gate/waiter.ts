@@ -22,6 +22,14 @@ export abstract class Waiter extends Link {
   key: string | undefined = undefined
   /** Milliseconds that it is of use to wait. */
   patience = Infinity
+  /** A small integer; claims of one kind, such as a route's, take about as long. */
+  kind = 0
+  /** When it was admitted, in the clock's milliseconds. */
+  started = 0
+  /** How many ran then, itself included. */
+  began = 0
+  /** When its work was done, where its slot is taken for longer: a reply that a slow client reads is not a slow service. */
+  worked: number | undefined = undefined
 
   constructor (priority: Priority) {
     super()

@@ -1,5 +1,5 @@
 // What may set the limit of the simulated gate, and the limit that somebody chose.
-import type { Ending } from '../../../../plugins/concurrency/adaptive-limit.ts'
+import type { Ending } from '../../../../plugins/shared/gate/limit.ts'
 
 export interface Rule {
   readonly current: number
