@@ -28,7 +28,9 @@ interface Tally {
 export class RefusalLog {
   readonly #log: FastifyBaseLogger
   readonly #clock: Clock
-  readonly #tallies = new Map<string, Tally>()
+  /** By the refusal itself: a key made of words would have to be hashed each time. */
+  readonly #refused = new Map<Refusal, Tally>()
+  readonly #wouldRefuse = new Map<Refusal, Tally>()
 
   constructor (log: FastifyBaseLogger, clock: Clock) {
     this.#log = log
@@ -54,15 +56,15 @@ export class RefusalLog {
 
   /** Counts since boot, by who refused and why. */
   read (add: Add): void {
-    for (const { refusal, dryRun, total } of this.#tallies.values()) {
+    for (const { refusal, dryRun, total } of [...this.#refused.values(), ...this.#wouldRefuse.values()]) {
       add(total, { by: refusal.by, reason: refusal.reason, dry_run: String(dryRun) })
     }
   }
 
   #tally (refusal: Refusal, dryRun: boolean): Tally {
-    const key = `${refusal.by} ${refusal.reason} ${dryRun}`
-    let tally = this.#tallies.get(key)
-    if (tally === undefined) this.#tallies.set(key, tally = { refusal, dryRun, total: 0, logged: 0, since: -Infinity })
+    const tallies = dryRun ? this.#wouldRefuse : this.#refused
+    let tally = tallies.get(refusal)
+    if (tally === undefined) tallies.set(refusal, tally = { refusal, dryRun, total: 0, logged: 0, since: -Infinity })
     return tally
   }
 }

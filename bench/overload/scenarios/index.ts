@@ -1,6 +1,6 @@
 // All scenarios, in the order of the report.
 import type { Scenario } from '../scenario.ts'
-import { halfLoadCost } from './cost.ts'
+import { cost } from './cost.ts'
 import { oneClient, priorities, slowDownstream } from './fairness.ts'
 import { cpu, downstream, fastDownstream } from './goodput.ts'
 import { metastable, step } from './recovery.ts'
@@ -18,5 +18,5 @@ export const scenarios: Record<string, Scenario> = {
   'abort-storm': abortStorm,
   'in-flight-500': inFlight500,
   livez,
-  'half-load cost': halfLoadCost
+  cost
 }
