@@ -1,108 +1,51 @@
 // Limits what one client may ask for in a window of time: every route, HEAD and 404s too, before anything is spent on
 // the request. It prevents one client from using up what is meant for all.
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
-import { format } from '@lukeed/ms'
 import { admissionOf, type Stage } from '../shared/admission.ts'
+import { systemClock } from '../shared/clock.ts'
 import { definePlugin } from '../shared/define-plugin.ts'
-import { Banned, BadOption, RateLimited } from '../shared/errors.ts'
+import { BadOption, QuotaUnavailable } from '../shared/errors.ts'
 import { optionsOf } from '../shared/fastify-internals.ts'
+import { instrumentsOf } from '../shared/instruments.ts'
 import { watchForLater } from '../shared/late-clash.ts'
-import { jitteredRetryAfter, prepareRefusal } from '../shared/refusal.ts'
-import type { RouteFacts } from '../shared/route.ts'
-import { ticketOf, type Ticket } from '../shared/ticket.ts'
-import { commonCounter, namedCounter, registerOfficial, type Count, type Official } from './official.ts'
-import { readRateLimit, readRoute, type Quota, type RateLimit, type RateLimitOptions } from './options.ts'
-import { routeHeaders, type QuotaHeaders, type RouteHeaders } from './quota-headers.ts'
+import { ticketOf } from '../shared/ticket.ts'
+import { trustProxyWarning } from '../shared/trust-proxy.ts'
+import type { Claim, Verdict } from './counter.ts'
+import { wholeSeconds } from './gcra.ts'
+import { endIfOver, judge, type Done } from './judgement.ts'
+import { Limits, type Limit } from './limits.ts'
+import { readRateLimit, type PolicyOptions, type Quota, type RateLimit, type RateLimitOptions } from './options.ts'
+import { QuotaApi, type Found, type QuotaClient, type QuotaState } from './quota-api.ts'
 
-export type { RateLimitOptions }
+export type { PolicyOptions, QuotaClient, QuotaState, RateLimitOptions }
 
-interface RouteLimit { quota: Quota, count: Count, headers: RouteHeaders }
-
-const limited = prepareRefusal('rate-limit', 'rate_limited', RateLimited)
-const banned = prepareRefusal('rate-limit', 'banned', Banned)
+declare module 'fastify' {
+  interface FastifyInstance {
+    quota: QuotaApi<FastifyRequest>
+  }
+}
 
 type LateHook = 'preParsing' | 'preValidation' | 'preHandler'
 
-/** A counter has one size, one ban and one way to exceed, so the routes that share it must agree on them. */
-const OF_THE_COUNTER = ['cache', 'ban', 'continueExceeding', 'exponentialBackoff', 'skipOnError'] as const
-
-/** Resolves when the request was refused or may go on; rejects with what the app's error handler is to answer. */
-async function judge (ticket: Ticket, { quota, count, headers }: RouteLimit, dryRun: boolean): Promise<void> {
-  const { request, reply } = ticket
-  let verdict
-  try {
-    verdict = await count(request, quota)
-  } catch (err) {
-    if (!dryRun) throw err
-    request.log.error({ err }, 'the rate limit could not decide')
-    return
-  }
-  if (verdict.isAllowed || ticket.closed || ticket.refused) return
-  const { key, max, remaining, ttl, ttlInSeconds } = verdict
-  if (!verdict.isExceeded) {
-    if (!dryRun) writeHeaders(reply, headers.admitted, max, remaining, ttlInSeconds)
-    quota.onExceeding?.(request, key)
-    return
-  }
-  const refusal = verdict.isBanned ? banned : limited
-  if (dryRun) {
-    ticket.refuse(refusal, dryRun)
-    return
-  }
-  quota.onExceeded?.(request, key)
-  if (verdict.isBanned) quota.onBanReach?.(request, key)
-  writeHeaders(reply, headers.refused, max, 0, ttlInSeconds)
-  if (quota.errorResponseBuilder !== undefined) {
-    if (headers.retryAfter) reply.header('retry-after', jitteredRetryAfter(ttlInSeconds))
-    ticket.count(refusal, dryRun)
-    throw quota.errorResponseBuilder(request, { statusCode: refusal.statusCode, ban: verdict.isBanned, max, ttl, after: format(ttlInSeconds * 1000, true) })
-  }
-  ticket.refuse(refusal, dryRun, headers.retryAfter ? ttlInSeconds : undefined)
-}
-
-function writeHeaders (reply: FastifyReply, names: QuotaHeaders, max: number, remaining: number, reset: number): void {
-  if (names.limit !== undefined) reply.header(names.limit, max)
-  if (names.remaining !== undefined) reply.header(names.remaining, remaining)
-  if (names.reset !== undefined) reply.header(names.reset, reset)
-}
-
 /** What the stage limits this request by; undefined where it does not. */
-function limitOf (app: FastifyInstance, stage: Stage<RouteLimit>, request: FastifyRequest): RouteLimit | undefined {
+function limitOf (app: FastifyInstance, stage: Stage<Limit>, request: FastifyRequest): Limit | undefined {
   const admission = admissionOf(app)
   const { settings, exempt } = admission.route(request)
-  return exempt ? undefined : settings[admission.stages.indexOf(stage)] as RouteLimit | undefined
+  return exempt ? undefined : settings[admission.stages.indexOf(stage)] as Limit | undefined
 }
 
-function rateLimitStage (app: FastifyInstance, official: Official, options: RateLimit, dryRun: boolean): Stage<RouteLimit> {
-  const common = commonCounter(official)
-  const counters = new Map<string, Count>()
-  const groups = new Map<string, { route: string, quota: Quota }>()
+/** Decides for a hook that runs behind the app's own. */
+function judgeLate (request: FastifyRequest, limit: Limit, dryRun: boolean, done: Done): void {
+  const ticket = ticketOf(request.raw)
+  if (ticket === undefined) done()
+  else if (judge(ticket, limit, dryRun, done)) done()
+  else endIfOver(ticket)
+}
+
+function rateLimitStage (app: FastifyInstance, limits: Limits, options: RateLimit, dryRun: boolean): Stage<Limit> {
   const hooked = new Set<LateHook>()
   const warned = new Set<string>()
   let booted = false
-
-  function read (setting: unknown, route: RouteFacts): Quota | undefined {
-    return readRoute(setting, `config.rateLimit of ${route.key}`, options)
-  }
-
-  function joinGroup (groupId: string, quota: Quota, route: string): void {
-    const first = groups.get(groupId)
-    if (first === undefined) {
-      groups.set(groupId, { route, quota })
-      return
-    }
-    const differs = OF_THE_COUNTER.find(key => first.quota[key] !== quota[key])
-    if (differs === undefined) return
-    throw new BadOption(`Expected \`config.rateLimit.${differs}\` of ${route} to be ${first.quota[differs]}, as in ${first.route}, got ${quota[differs]}: routes of the group '${groupId}' share one counter.`)
-  }
-
-  function counterOf (setting: unknown, quota: Quota, route: RouteFacts): Count {
-    if (quota.groupId === undefined && (setting === undefined || setting === null)) return common
-    const name = quota.groupId === undefined ? route.key : `group:${quota.groupId}`
-    let count = counters.get(name)
-    if (count === undefined) counters.set(name, count = namedCounter(official, name, quota, route))
-    return count
-  }
 
   function warnOfKey (quota: Quota, where: string): void {
     if (quota.keyGenerator === undefined || quota.hook !== undefined || warned.has(where)) return
@@ -119,49 +62,33 @@ function rateLimitStage (app: FastifyInstance, official: Official, options: Rate
     }
     hooked.add(hook)
 
-    function surgeLateRateLimit (request: FastifyRequest, done: (error?: any) => void): void {
-      const ticket = ticketOf(request.raw)
+    function surgeLateRateLimit (request: FastifyRequest, done: Done): void {
       const limit = limitOf(app, stage, request)
-      if (ticket === undefined || limit === undefined || limit.quota.hook !== hook) {
-        done()
-        return
-      }
-      judge(ticket, limit, dryRun).then(() => {
-        // It was refused, or its client has left: the handler that its slot waits for never runs.
-        if (ticket.closed || ticket.refused) ticket.settle()
-        else done()
-      }, done)
+      if (limit !== undefined && limit.quota.hook === hook) judgeLate(request, limit, dryRun, done)
+      else done()
     }
 
     if (hook === 'preParsing') app.addHook('preParsing', (request, _reply, _payload, done) => surgeLateRateLimit(request, done))
     else app.addHook(hook as 'preHandler', (request, _reply, done) => surgeLateRateLimit(request, done))
   }
 
-  const stage: Stage<RouteLimit> = {
+  const stage: Stage<Limit> = {
     name: 'rate-limit',
     configKey: 'rateLimit',
 
     check (setting, route) {
-      const quota = read(setting, route)
+      const quota = limits.declare(setting, route)
       if (quota === undefined) return
-      if (quota.groupId !== undefined) joinGroup(quota.groupId, quota, route.key)
       if (quota.keyGenerator !== options.keyGenerator) warnOfKey(quota, route.key)
       addLateHook(quota.hook, route.key)
     },
 
-    configure (setting, route) {
-      const quota = read(setting, route)
-      if (quota === undefined) return undefined
-      return { quota, count: counterOf(setting, quota, route), headers: routeHeaders(quota) }
-    },
+    configure: (setting, route) => limits.of(setting, route),
 
     enter (ticket, limit) {
       const { hook } = limit.quota
       if (hook !== undefined && hook !== 'onRequest' && hooked.has(hook)) return true
-      judge(ticket, limit, dryRun)
-        .then(() => ticket.resume())
-        .catch(error => ticket.fail(error))
-      return false
+      return judge(ticket, limit, dryRun)
     }
   }
 
@@ -171,33 +98,99 @@ function rateLimitStage (app: FastifyInstance, official: Official, options: Rate
   return stage
 }
 
-export default definePlugin<RateLimitOptions, RateLimit, Official>({
+/** @fastify/rate-limit's decorator: decides without acting on it. */
+function createRateLimit (limits: Limits): FastifyInstance['createRateLimit'] {
+  return function createRateLimit (given) {
+    const { claims, counter } = limits.create(given)
+    return async function check (request, { increment = true } = {}) {
+      const claim = await claims.of(request)
+      if (claim === undefined) return { isAllowed: true, key: await claims.keyOf(request) }
+      const verdict = increment ? await take(claim) : await counter.peek(claim)
+      if (verdict.outcome === 'unavailable') throw new QuotaUnavailable()
+      const { key, policies: [policy] } = claim
+      const { max, window: timeWindow } = policy!
+      if (verdict.outcome === 'uncounted') return { isAllowed: false, key, max, timeWindow, remaining: max, ttl: 0, ttlInSeconds: 0, isExceeded: false, isBanned: false }
+      const { outcome, told: { policy: told, remaining, reset } } = verdict
+      return {
+        isAllowed: false,
+        key,
+        max: told.max,
+        timeWindow: told.window,
+        remaining,
+        ttl: Math.ceil(reset),
+        ttlInSeconds: wholeSeconds(reset),
+        isExceeded: outcome !== 'admitted',
+        isBanned: outcome === 'banned'
+      }
+    }
+
+    function take (claim: Claim): Verdict | Promise<Verdict> {
+      return counter.now(claim) ?? new Promise(resolve => counter.later(claim, resolve))
+    }
+  }
+}
+
+/** @fastify/rate-limit's decorator: a hook for one route. */
+function rateLimitHook (app: FastifyInstance, limits: Limits, stage: Stage<Limit>, dryRun: boolean): FastifyInstance['rateLimit'] {
+  return function rateLimit (given) {
+    const limit = limits.create(given)
+    return async function surgeRateLimit (request: FastifyRequest, reply: FastifyReply) {
+      // The hook for 404 handlers that the official docs show would count a request twice that the stage has counted.
+      if (given === undefined && limitOf(app, stage, request) !== undefined) return
+      await new Promise<void>((resolve, reject) => {
+        reply.raw.once('close', resolve)
+        judgeLate(request, limit, dryRun, error => error === undefined ? resolve() : reject(error))
+      })
+      if (ticketOf(request.raw)?.refused) return reply
+    } as ReturnType<FastifyInstance['rateLimit']>
+  }
+}
+
+function quotaApi (app: FastifyInstance, limits: Limits, stage: Stage<Limit>): QuotaApi<FastifyRequest> {
+  async function find (target: FastifyRequest | QuotaClient): Promise<Found | undefined> {
+    if ('raw' in target) {
+      const limit = limitOf(app, stage, target)
+      const claim = await limit?.claims.of(target)
+      return claim && { counter: limit!.counter, claim }
+    }
+    const { counter, claims } = limits.named(target)
+    const claim = claims.named(String(target.key))
+    if (claim === undefined) throw new BadOption('Expected a request, got a key: `max` or `timeWindow` is a function of the request there')
+    return { counter, claim }
+  }
+
+  return new QuotaApi<FastifyRequest>(find, () => limits.stats)
+}
+
+function addInstruments (app: FastifyInstance, limits: Limits): void {
+  const instruments = instrumentsOf(app)
+  instruments.add({ name: 'fastify.rate_limit.store.questions', type: 'counter', help: 'Questions to the store of the rate limit, by what became of them' }, add => {
+    const { asked, failed, timedOut, skipped, known } = limits.stats
+    for (const [outcome, count] of Object.entries({ answered: asked - failed - timedOut, failed, timed_out: timedOut, skipped, known })) add(count, { outcome })
+  })
+  instruments.add({ name: 'fastify.rate_limit.store.up', type: 'gauge', help: 'Whether the store of the rate limit answers' }, add => add(limits.stats.up ? 1 : 0))
+}
+
+export default definePlugin<RateLimitOptions, RateLimit, Limits>({
   name: 'rate-limit',
   key: 'rateLimit',
   read: readRateLimit,
   perServer: false,
   replaces: ['@fastify/rate-limit'],
-  decorates: ['rateLimit', 'createRateLimit'],
-  create: registerOfficial,
+  decorates: ['rateLimit', 'createRateLimit', 'quota'],
+  create: (app, options) => new Limits(options, systemClock, app.log),
 
-  attach (app, official, options, suite) {
-    const stage = rateLimitStage(app, official, options, options.dryRun ?? suite.dryRun)
+  attach (app, limits, options, suite) {
+    const dryRun = options.dryRun ?? suite.dryRun
+    const stage = rateLimitStage(app, limits, options, dryRun)
     admissionOf(app).add(stage)
-    app.decorate('createRateLimit', official.createRateLimit)
-    app.decorate('rateLimit', function rateLimit (given) {
-      const limit = official.rateLimit(given)
-      if (given !== undefined) return limit
-      // The hook for 404 handlers that the official docs show would count a request twice that the stage has counted.
-      return async function surgeRateLimitOnce (request, reply) {
-        if (limitOf(app, stage, request as FastifyRequest) === undefined) return limit.call(this, request, reply)
-      }
-    })
+    app.decorate('createRateLimit', createRateLimit(limits))
+    app.decorate('rateLimit', rateLimitHook(app, limits, stage, dryRun))
+    app.decorate('quota', quotaApi(app, limits, stage))
+    if (limits.remote) addInstruments(app, limits)
     watchForLater(app, '@fastify/rate-limit', 'rate-limit', 'rateLimit')
 
-    const { trustProxy } = optionsOf(app)
-    if (options.keyGenerator === undefined && !app.hasPlugin('fastify-surge/server-defaults')) {
-      if (trustProxy === true) app.log.warn('`trustProxy: true` lets any client choose its own address by X-Forwarded-For, and with it its rate limit. Name the addresses of your proxies instead.')
-      if (typeof trustProxy === 'number') app.log.warn('`trustProxy` as a number of hops trusts nobody since CVE-2026-16732, so that all clients of a proxy share one rate limit. Name the addresses of your proxies instead.')
-    }
+    const unsafe = trustProxyWarning(optionsOf(app).trustProxy)
+    if (unsafe !== undefined && options.keyGenerator === undefined && !app.hasPlugin('fastify-surge/server-defaults')) app.log.warn(unsafe)
   }
 })

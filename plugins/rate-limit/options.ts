@@ -2,13 +2,29 @@
 // and what a route may change of them in `config.rateLimit`.
 import type { FastifyRequest } from 'fastify'
 import type { RateLimitHook, RateLimitPluginOptions, FastifyRateLimitStoreCtor, errorResponseBuilderContext } from '@fastify/rate-limit'
-import { parse } from '@lukeed/ms'
-import { boolean, either, func, integer, isObject, object, oneOf, readOptions, show, string, unknownKey, type Rule, type Rules } from '../shared/check.ts'
+import { format, parse } from '@lukeed/ms'
+import { boolean, either, func, integer, isObject, milliseconds, number, object, oneOf, readOptions, show, string, unknownKey, type Rule, type Rules } from '../shared/check.ts'
 import { BadOption } from '../shared/errors.ts'
-import type { HeaderSwitches } from './quota-headers.ts'
+import type { OnStoreError } from './counter.ts'
+import { Policy } from './gcra.ts'
+import { MAX_POLICIES } from './memory-store.ts'
+import type { HeaderStyle, HeaderSwitches } from './quota-headers.ts'
+import { isRedisClient } from './redis-store.ts'
 
 export type ByRequest<T> = (request: FastifyRequest, key: string) => T | Promise<T>
 export type Callback = (request: FastifyRequest, key: string) => void
+
+/** One of several quotas that hold on a route together. */
+export interface PolicyOptions {
+  /** What headers and problem details call it: printable ASCII without `"` and `\\`. @default as '10/1s' */
+  name?: string
+  /** Requests of one client in one window. An integer ≥ 0. */
+  max: number
+  /** Milliseconds, or a string such as '1 minute'. */
+  timeWindow: number | string
+  /** Requests at once after a pause. An integer ≥ 1. @default max */
+  burst?: number
+}
 
 /** What limits one route; the plugin's options, with the route's `config.rateLimit` laid over them. */
 export interface Quota {
@@ -16,6 +32,12 @@ export interface Quota {
   max: number | ByRequest<number>
   /** Milliseconds, a string such as '1 minute', or a function of (request, key) that returns milliseconds. @default 60000 */
   timeWindow: number | ByRequest<number>
+  /** Requests that may come at once after a pause; from then on they come back one by one. An integer ≥ 1. @default max */
+  burst: number | undefined
+  /** Several quotas at once, in place of `max`, `timeWindow` and `burst`: a request passes all of them or costs none. @default one */
+  policies: readonly Policy[] | undefined
+  /** How many requests this one counts as. A number ≥ 0, or a function of the request. @default 1 */
+  cost: number | ((request: FastifyRequest) => number | Promise<number>)
   /** Where the decision is made; behind 'onRequest' the request holds a slot of its gate already. @default 'onRequest' */
   hook: RateLimitHook | undefined
   /** Who the client is. @default its address, IPv6 by `ipv6Subnet` */
@@ -24,18 +46,20 @@ export interface Quota {
   ipv6Subnet: number
   /** Keys or addresses that are not limited, or a function of (request, key). @default nobody */
   allowList: readonly string[] | ByRequest<boolean> | undefined
-  /** Refusals in one window after which they become 403. An integer ≥ 0; -1 never. @default -1 */
+  /** Refusals after which a client is shut out with 403 for a window, counted until its quota is whole again. An integer ≥ 0; -1 never. @default -1 */
   ban: number
   /** Routes of one group count on one counter. @default none */
   groupId: string | undefined
-  /** Clients that the memory store counts at the same time; the longest unseen is forgotten first. An integer ≥ 1. @default 5000 */
+  /** Clients in debt that the memory store counts at the same time, 16 bytes each; the smallest debt is forgotten first. An integer from 1 to 2^24. @default 65536 */
   cache: number
-  /** Each refused request starts the window anew. @default false */
+  /** Each refused request keeps the client out for a whole window. @default false */
   continueExceeding: boolean
-  /** Each refused request doubles what is left of the window. @default false */
+  /** Each refused request doubles the time that the client is kept out, from one window up to a day. @default false */
   exponentialBackoff: boolean
-  /** A request whose store fails is admitted; otherwise it fails. @default false */
-  skipOnError: boolean
+  /** While the store fails: 'local' counts in this process, at `max` divided by `instances`, 'open' admits, 'closed' answers 503. @default 'local' */
+  onStoreError: OnStoreError
+  /** @fastify/rate-limit's name for `onStoreError`: true is 'open', false is 'closed'. */
+  skipOnError: boolean | undefined
   /** Called for each admitted request. */
   onExceeding: Callback | undefined
   /** Called for each refused request. */
@@ -44,7 +68,11 @@ export interface Quota {
   onBanReach: Callback | undefined
   /** Makes the error that the app's error handler is given in place of the prepared 429. */
   errorResponseBuilder: ((request: FastifyRequest, context: errorResponseBuilderContext) => object) | undefined
-  /** Header names without `x-`. @default false */
+  /** What tells a client of its quota: 'x-ratelimit', 'draft-11' (`RateLimit`, `RateLimit-Policy`), or false. @default 'x-ratelimit' */
+  headers: HeaderStyle
+  /** Refusals carry problem details (RFC 9457) with the types of the IETF draft. @default false */
+  problem: boolean
+  /** The names of 'x-ratelimit' without `x-`. @default false */
   enableDraftSpec: boolean
   /** Headers of refused replies by name. @default all true */
   addHeaders: HeaderSwitches
@@ -55,10 +83,14 @@ export interface Quota {
 export interface RateLimit extends Quota {
   /** Limits every route and 404s; false: only routes with `config.rateLimit`. @default true */
   global: boolean
-  /** An ioredis client; its servers share the counters. @default memory */
+  /** A client of ioredis, iovalkey or node-redis; all servers on it share the counters. @default memory */
   redis: unknown
-  /** Prefix of the keys in Redis. @default 'fastify-rate-limit-' */
-  nameSpace: string | undefined
+  /** Prefix of the keys in Redis. @default 'fastify-surge-quota-' */
+  nameSpace: string
+  /** Milliseconds that a request waits for `redis` or `store` at most. An integer ≥ 1. @default 50 */
+  storeTimeout: number
+  /** Servers that share the counters, for `onStoreError: 'local'`. An integer ≥ 1. @default 1 */
+  instances: number
   /** A store class of your own. */
   store: FastifyRateLimitStoreCtor | undefined
   /** Counts and logs, but refuses nothing and sends no header. @default the umbrella's, else false */
@@ -66,12 +98,23 @@ export interface RateLimit extends Quota {
 }
 
 export interface RateLimitOptions extends RateLimitPluginOptions {
+  storeTimeout?: number
+  instances?: number
   dryRun?: boolean
 }
 
 declare module '@fastify/rate-limit' {
-  // The official plugin reads these two from a route's config as well; its types know them as plugin options only.
+  interface CreateRateLimitOptions {
+    burst?: number
+    policies?: PolicyOptions[]
+    cost?: number | ((request: FastifyRequest) => number | Promise<number>)
+    onStoreError?: OnStoreError
+  }
+
   interface RateLimitOptions {
+    headers?: HeaderStyle
+    problem?: boolean
+    // The official plugin reads these two from a route's config as well; its types know them as plugin options only.
     addHeaders?: HeaderSwitches
     addHeadersOnExceeding?: HeaderSwitches
   }
@@ -80,26 +123,41 @@ declare module '@fastify/rate-limit' {
 const quotaDefaults: Quota = {
   max: 1000,
   timeWindow: 60_000,
+  burst: undefined,
+  policies: undefined,
+  cost: 1,
   hook: undefined,
   keyGenerator: undefined,
   ipv6Subnet: 64,
   allowList: undefined,
   ban: -1,
   groupId: undefined,
-  cache: 5000,
+  cache: 65_536,
   continueExceeding: false,
   exponentialBackoff: false,
-  skipOnError: false,
+  onStoreError: 'local',
+  skipOnError: undefined,
   onExceeding: undefined,
   onExceeded: undefined,
   onBanReach: undefined,
   errorResponseBuilder: undefined,
+  headers: 'x-ratelimit',
+  problem: false,
   enableDraftSpec: false,
   addHeaders: {},
   addHeadersOnExceeding: {}
 }
 
-const defaults: RateLimit = { ...quotaDefaults, global: true, redis: undefined, nameSpace: undefined, store: undefined, dryRun: undefined }
+const defaults: RateLimit = {
+  ...quotaDefaults,
+  global: true,
+  redis: undefined,
+  nameSpace: 'fastify-surge-quota-',
+  storeTimeout: 50,
+  instances: 1,
+  store: undefined,
+  dryRun: undefined
+}
 
 /** As @fastify/rate-limit parses it; what it cannot parse there means no window at all. */
 const duration: Rule = {
@@ -114,8 +172,35 @@ const addresses: Rule = {
 }
 
 const redis: Rule = {
-  expects: 'an ioredis client',
-  accepts: value => value === null || typeof (value as any)?.defineCommand === 'function'
+  expects: 'a client of ioredis, iovalkey or node-redis',
+  accepts: value => value === null || isRedisClient(value)
+}
+
+const policyRules: Rules<PolicyOptions> = {
+  name: { expects: 'printable ASCII without " and \\', accepts: value => typeof value === 'string' && /^[ !#-[\]-~]{1,64}$/.test(value) },
+  max: integer(0),
+  timeWindow: either({ ...integer(1), expects: 'milliseconds, an integer ≥ 1' }, duration),
+  burst: integer(1)
+}
+
+const policies: Rule = {
+  expects: `a list of 1 to ${MAX_POLICIES} policies`,
+  accepts: value => Array.isArray(value) && value.length > 0 && value.length <= MAX_POLICIES && value.every(isObject),
+  read: (list: object[], path) => {
+    const read = list.map((given, i) => readPolicy(given, `${path}[${i}]`))
+    const twice = read.find(({ name }, i) => read.findIndex(other => other.name === name) < i)
+    if (twice !== undefined) throw new BadOption(`Expected the names of \`${path}\` to differ, got ${show(twice.name)} twice`)
+    return read
+  }
+}
+
+function readPolicy (given: object, path: string): Policy {
+  for (const key of ['max', 'timeWindow']) {
+    if (!(key in given)) throw new BadOption(`Expected \`${path}\` to have \`${key}\`, got ${show(given)}`)
+  }
+  const { name, max, timeWindow, burst } = readOptions<PolicyOptions>(path, given, policyRules, {} as PolicyOptions)
+  const window = timeWindow as number
+  return new Policy({ name: name ?? `${max}/${format(window).replaceAll(' ', '')}`, max, window, burst })
 }
 
 function switches (...names: string[]): Rule {
@@ -128,30 +213,48 @@ const QUOTA_HEADERS = ['limit', 'remaining', 'reset'].flatMap(name => [`x-rateli
 const quotaRules: Rules<Quota> = {
   max: either(integer(0), func),
   timeWindow: either({ ...integer(0), expects: 'milliseconds, an integer ≥ 0' }, duration, func),
+  burst: integer(1),
+  policies,
+  cost: either(number(0), func),
   hook: oneOf('onRequest', 'preParsing', 'preValidation', 'preHandler'),
   keyGenerator: func,
   ipv6Subnet: integer(0, 128),
   allowList: either(addresses, func),
   ban: integer(-1),
   groupId: string,
-  cache: integer(1),
+  cache: integer(1, 2 ** 24),
   continueExceeding: boolean,
   exponentialBackoff: boolean,
+  onStoreError: oneOf('local', 'open', 'closed'),
   skipOnError: boolean,
   onExceeding: func,
   onExceeded: func,
   onBanReach: func,
   errorResponseBuilder: func,
+  headers: oneOf('x-ratelimit', 'draft-11', false),
+  problem: boolean,
   enableDraftSpec: boolean,
   addHeaders: switches(...QUOTA_HEADERS, 'retry-after'),
   addHeadersOnExceeding: switches(...QUOTA_HEADERS)
 }
 
-const rules: Rules<RateLimit> = { ...quotaRules, global: boolean, redis, nameSpace: string, store: func, dryRun: boolean }
+const rules: Rules<RateLimit> = {
+  ...quotaRules,
+  global: boolean,
+  redis,
+  nameSpace: string,
+  storeTimeout: milliseconds(),
+  instances: integer(1),
+  store: func,
+  dryRun: boolean
+}
 
 /** @throws FST_SURGE_BAD_OPTION */
 export function readRateLimit (input: RateLimitOptions): RateLimit {
-  return readOptions<RateLimit>('rateLimit', input, rules, defaults)
+  const options = readOptions<RateLimit>('rateLimit', input, rules, defaults)
+  if (options.store !== undefined && options.redis) throw new BadOption('Expected one of `rateLimit.store` and `rateLimit.redis`, got both')
+  settle(input, options, 'rateLimit', options)
+  return options
 }
 
 /**
@@ -170,5 +273,22 @@ export function readRoute (setting: unknown, path: string, options: RateLimit): 
   const quota = readOptions<Quota>(path, setting, quotaRules, options)
   quota.addHeaders = { ...options.addHeaders, ...quota.addHeaders }
   quota.addHeadersOnExceeding = { ...options.addHeadersOnExceeding, ...quota.addHeadersOnExceeding }
+  settle(setting, quota, path, options)
   return quota
+}
+
+/** What one option says about another, in the object where both are given. */
+function settle (given: object, quota: Quota, path: string, { store }: RateLimit): void {
+  const has = (key: keyof Quota) => (given as Record<string, unknown>)[key] !== undefined
+  const simple = (['max', 'timeWindow', 'burst'] as const).find(has)
+  if (simple !== undefined && has('policies')) throw new BadOption(`Expected \`${path}.${simple}\` or \`${path}.policies\`, got both`)
+  if (simple !== undefined) quota.policies = undefined
+  // A burst belongs to the max that it was given with.
+  if (has('max') && !has('burst')) quota.burst = undefined
+  if (has('skipOnError')) {
+    if (has('onStoreError')) throw new BadOption(`Expected one of \`${path}.skipOnError\` and \`${path}.onStoreError\`, got both`)
+    quota.onStoreError = quota.skipOnError ? 'open' : 'closed'
+  }
+  const beyond = (['burst', 'policies', 'cost'] as const).find(has)
+  if (store !== undefined && beyond !== undefined) throw new BadOption(`\`${path}.${beyond}\` needs the memory store or \`redis\`: a \`store\` of your own counts requests one by one.`)
 }

@@ -1,4 +1,5 @@
 // Unsafe settings that are not ours to change but nobody should run in production without knowing: one sentence each.
+import { trustProxyWarning } from '../shared/trust-proxy.ts'
 
 /** When each line of Node stops getting security fixes (nodejs/Release). */
 const END_OF_LIFE: Record<number, string> = {
@@ -21,11 +22,8 @@ export interface Facts {
 export function unsafeSettings (facts: Facts): string[] {
   const { trustProxy, keepAliveTimeout, lbIdleTimeout, nodeVersion, today } = facts
   const warnings: string[] = []
-  if (trustProxy === true) {
-    warnings.push('`trustProxy: true` lets any client choose its own IP by X-Forwarded-For, and with it its rate limit. Name the addresses of your proxies instead.')
-  } else if (typeof trustProxy === 'number') {
-    warnings.push('`trustProxy` as a number of hops trusts nobody since CVE-2026-16732. Name the addresses of your proxies instead.')
-  }
+  const ofProxy = trustProxyWarning(trustProxy)
+  if (ofProxy !== undefined) warnings.push(ofProxy)
   if (lbIdleTimeout !== undefined && keepAliveTimeout !== undefined && keepAliveTimeout <= lbIdleTimeout) {
     warnings.push(`\`keepAliveTimeout\` (${keepAliveTimeout}) must be above the balancer's idle timeout (${lbIdleTimeout}), else it sends requests on connections that the server is closing and answers 502.`)
   }

@@ -27,6 +27,8 @@ export const DeadlineExceeded = createError('FST_SURGE_DEADLINE', 'The server di
 export const WorkerCrashed = createError('FST_SURGE_WORKER_CRASHED', 'A worker thread crashed before its task had ended', 500)
 /** 429: the client is past its quota. */
 export const RateLimited = createError('FST_SURGE_RATE_LIMITED', 'Rate limit exceeded', 429)
+/** 503: the store of the rate limit does not answer, and the app chose to refuse meanwhile. */
+export const QuotaUnavailable = createError('FST_SURGE_QUOTA_UNAVAILABLE', 'The quota cannot be checked at the moment', 503)
 /** 403: the client went on past its quota until it was banned. */
 export const Banned = createError('FST_SURGE_BANNED', 'Banned after too many requests over the limit', 403)
 

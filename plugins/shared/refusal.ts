@@ -17,6 +17,10 @@ export interface Refusal {
   readonly retryAfter: number | undefined
   /** The default body, serialised once. */
   readonly body: string
+  /** @default 'application/json; charset=utf-8' */
+  readonly contentType?: string
+  /** What problem details say in place of, and beside, their common members. */
+  readonly problem?: Readonly<Record<string, unknown>>
 }
 
 /** Shapes the body of a refusal: what it returns is sent instead of the default body; `undefined` keeps the default. */
@@ -63,18 +67,21 @@ export function sendRefusal (request: FastifyRequest, reply: FastifyReply, refus
     reply.send(body)
     return
   }
-  reply.header('content-type', 'application/json; charset=utf-8')
+  reply.header('content-type', refusal.contentType ?? 'application/json; charset=utf-8')
   reply.send(refusal.body)
+}
+
+function problemDetails ({ statusCode, message, code, problem }: Refusal): string {
+  return JSON.stringify({ type: 'about:blank', title: STATUS_CODES[statusCode], status: statusCode, detail: message, code, ...problem })
+}
+
+/** The same refusal, with RFC 9457 problem details for its default body. */
+export function asProblem (refusal: Refusal): Refusal {
+  return { ...refusal, body: problemDetails(refusal), contentType: 'application/problem+json' }
 }
 
 /** A ready-made `onRefused`: RFC 9457 problem details. */
 export function problemJson (_request: FastifyRequest, reply: FastifyReply, refusal: Refusal): string {
   reply.header('content-type', 'application/problem+json')
-  return JSON.stringify({
-    type: 'about:blank',
-    title: STATUS_CODES[refusal.statusCode],
-    status: refusal.statusCode,
-    detail: refusal.message,
-    code: refusal.code
-  })
+  return problemDetails(refusal)
 }

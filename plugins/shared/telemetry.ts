@@ -8,6 +8,8 @@ import type { Refusal } from './refusal.ts'
 
 /** A request was refused, or would have been in a dry run: `{ by, reason, code, route, dryRun }`. */
 export const refusedChannel = channel('fastify-surge:refused')
+/** The store of a rate limit was given up, or is back: `{ up, error }`. */
+export const storeChannel = channel('fastify-surge:store')
 /** The server began to drain: `{}`. */
 export const drainChannel = channel('fastify-surge:drain')
 

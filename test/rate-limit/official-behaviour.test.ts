@@ -3,6 +3,7 @@ import assert from 'node:assert/strict'
 import { test, type TestContext } from 'node:test'
 import Fastify, { type FastifyInstance, type FastifyRequest, type InjectOptions } from 'fastify'
 import rateLimit, { type RateLimitOptions } from '../../plugins/rate-limit/index.ts'
+import { holdMonotonicClock } from '../support/monotonic.ts'
 
 /** Both ways to give options: to the plugin, and to the route. */
 async function bothWays (t: TestContext, options: RateLimitOptions, probe: (app: FastifyInstance, way: string) => Promise<void>): Promise<void> {
@@ -34,11 +35,11 @@ test('max as a function of request and key, sync and async', async t => {
 })
 
 test('timeWindow as a string and as a function', async t => {
-  t.mock.timers.enable({ apis: ['Date'] })
+  const clock = holdMonotonicClock(t)
   for (const timeWindow of ['1 second', () => 1000, async () => 1000]) {
     await bothWays(t, { max: 1, timeWindow }, async app => {
       assert.deepEqual(await statuses(app, ['/', '/']), [200, 429])
-      t.mock.timers.tick(1000)
+      clock.advance(1000)
       assert.deepEqual(await statuses(app, ['/', '/']), [200, 429])
     })
   }
@@ -135,31 +136,41 @@ test('enableDraftSpec', async t => {
   })
 })
 
-test('continueExceeding: each refused request starts the window anew', async t => {
-  t.mock.timers.enable({ apis: ['Date'] })
+test('continueExceeding: each refused request keeps the client out for a whole window', async t => {
+  const clock = holdMonotonicClock(t)
   await bothWays(t, { max: 1, timeWindow: 1000, continueExceeding: true }, async app => {
     await statuses(app, ['/'])
     for (let i = 0; i < 3; i++) {
-      t.mock.timers.tick(900)
+      clock.advance(900)
       assert.deepEqual(await statuses(app, ['/']), [429])
     }
-    t.mock.timers.tick(1000)
+    clock.advance(1000)
     assert.deepEqual(await statuses(app, ['/']), [200])
   })
 })
 
-test('exponentialBackoff: each refused request doubles the wait that it is told', async t => {
-  t.mock.timers.enable({ apis: ['Date'] })
+test('exponentialBackoff: each refused request doubles the wait, and the wait is enforced (fastify-rate-limit#462)', async t => {
+  const clock = holdMonotonicClock(t)
   await bothWays(t, { max: 1, timeWindow: 1000, exponentialBackoff: true }, async app => {
     const resets = []
     for (let i = 0; i < 5; i++) resets.push((await app.inject('/')).headers['x-ratelimit-reset'])
     assert.deepEqual(resets, ['1', '1', '2', '4', '8'])
+    clock.advance(7_999)
+    assert.equal((await app.inject('/')).headers['x-ratelimit-reset'], '16')
+    clock.advance(16_000)
+    assert.deepEqual(await statuses(app, ['/', '/']), [200, 429])
   })
 })
 
-test('cache: past its size the client unseen for longest is forgotten', async t => {
-  await bothWays(t, { max: 1, cache: 2, hook: 'onRequest', keyGenerator }, async app => {
-    assert.deepEqual(await statuses(app, [by('a'), by('b'), by('c'), by('a'), by('c')]), [200, 200, 200, 200, 429])
+test('cache: so many clients are counted at least; past that the smallest debt is forgotten', async t => {
+  await bothWays(t, { max: 5, cache: 8, hook: 'onRequest', keyGenerator }, async app => {
+    const clients = ['a', 'b', 'c', 'd', 'e', 'f', 'g', 'h']
+    for (const client of clients) await statuses(app, client === 'c' ? [by(client)] : [by(client), by(client)])
+    await app.inject(by('new'))
+    const remaining = []
+    for (const client of ['a', 'h', 'new']) remaining.push((await app.inject(by(client))).headers['x-ratelimit-remaining'])
+    assert.deepEqual(remaining, ['2', '2', '3'])
+    assert.equal((await app.inject(by('c'))).headers['x-ratelimit-remaining'], '4', 'c owed the least')
   })
 })
 

@@ -18,7 +18,21 @@ const BAD: [input: Record<string, unknown>, says: RegExp][] = [
   [{ groupId: 123 }, /`rateLimit\.groupId`/],
   [{ ban: -2 }, /`rateLimit\.ban`/],
   [{ cache: 0 }, /`rateLimit\.cache`/],
-  [{ redis: { get () {} } }, /`rateLimit\.redis` to be an ioredis client/],
+  [{ redis: { get () {} } }, /`rateLimit\.redis` to be a client of ioredis, iovalkey or node-redis/],
+  [{ burst: 0 }, /`rateLimit\.burst` to be an integer ≥ 1/],
+  [{ cost: -1 }, /`rateLimit\.cost`/],
+  [{ policies: [] }, /`rateLimit\.policies` to be a list of 1 to 8 policies/],
+  [{ policies: [{ max: 5 }] }, /`rateLimit\.policies\[0\]` to have `timeWindow`/],
+  [{ policies: [{ max: 5, timeWindow: 1000, name: 'a"b' }] }, /`rateLimit\.policies\[0\]\.name`/],
+  [{ policies: [{ max: 5, timeWindow: 1000 }, { max: 5, timeWindow: '1 s' }] }, /names of `rateLimit\.policies` to differ, got '5\/1s' twice/],
+  [{ max: 5, policies: [{ max: 5, timeWindow: 1000 }] }, /`rateLimit\.max` or `rateLimit\.policies`, got both/],
+  [{ skipOnError: true, onStoreError: 'local' }, /one of `rateLimit\.skipOnError` and `rateLimit\.onStoreError`/],
+  [{ onStoreError: 'fail' }, /`rateLimit\.onStoreError` to be 'local', 'open' or 'closed'/],
+  [{ storeTimeout: 0 }, /`rateLimit\.storeTimeout`/],
+  [{ instances: 0 }, /`rateLimit\.instances`/],
+  [{ headers: 'draft-7' }, /`rateLimit\.headers` to be 'x-ratelimit', 'draft-11' or false/],
+  [{ store: class {}, cost: 2 }, /`rateLimit\.cost` needs the memory store or `redis`/],
+  [{ store: class {}, redis: { evalSha () {}, eval () {} } }, /one of `rateLimit\.store` and `rateLimit\.redis`/],
   [{ addHeaders: { 'x-ratelimit-limt': false } }, /Did you mean `x-ratelimit-limit`/]
 ]
 
@@ -56,8 +70,24 @@ test('false, and nothing where global is false, mean no limit', () => {
   assert.equal(readRoute({ max: 1 }, 'p', readRateLimit({ global: false }))!.max, 1)
 })
 
+test('max of a route takes the place of policies and of the burst that belongs to another max', () => {
+  const options = readRateLimit({ policies: [{ max: 1, timeWindow: 1000 }] })
+  assert.equal(readRoute({ max: 5 }, 'p', options)!.policies, undefined)
+  assert.equal(readRoute({ ban: 5 }, 'p', options)!.policies, options.policies)
+  const bursting = readRateLimit({ max: 100, burst: 10 })
+  assert.equal(readRoute({ max: 5 }, 'p', bursting)!.burst, undefined)
+  assert.equal(readRoute({ timeWindow: 5 }, 'p', bursting)!.burst, 10)
+})
+
+test('skipOnError is the official name of what onStoreError says', () => {
+  assert.equal(readRateLimit({}).onStoreError, 'local')
+  assert.equal(readRateLimit({ skipOnError: true }).onStoreError, 'open')
+  assert.equal(readRateLimit({ skipOnError: false }).onStoreError, 'closed')
+  assert.equal(readRoute({ onStoreError: 'closed' }, 'p', readRateLimit({ skipOnError: true }))!.onStoreError, 'closed')
+})
+
 test('a route cannot set what exists once', () => {
-  for (const key of ['global', 'redis', 'nameSpace', 'store', 'dryRun']) {
+  for (const key of ['global', 'redis', 'nameSpace', 'store', 'storeTimeout', 'instances', 'dryRun']) {
     assert.throws(() => readRoute({ [key]: true }, 'config.rateLimit of GET /', readRateLimit({})), { code: 'FST_SURGE_BAD_OPTION', message: /once, in the plugin's options/ })
   }
   for (const bad of [true, 5, 'x', []]) assert.throws(() => readRoute(bad, 'p', readRateLimit({})), { code: 'FST_SURGE_BAD_OPTION' })

@@ -6,6 +6,7 @@ import officialRateLimit from '@fastify/rate-limit'
 import concurrency from '../../plugins/concurrency/index.ts'
 import rateLimit, { type RateLimitOptions } from '../../plugins/rate-limit/index.ts'
 import { setSuiteState } from '../../plugins/shared/suite-state.ts'
+import { holdMonotonicClock } from '../support/monotonic.ts'
 import { RawClient, deferred, eventually, listen } from '../support/raw-http.ts'
 
 async function limited (t: TestContext, options: RateLimitOptions, routes: (app: FastifyInstance) => void = app => { app.get('/', async () => 'ok') }, server: FastifyServerOptions = {}): Promise<FastifyInstance> {
@@ -28,30 +29,45 @@ async function statuses (app: FastifyInstance, requests: (string | InjectOptions
   return seen
 }
 
-test('the request past the quota gets a prepared 429, and the next window is new', async t => {
-  t.mock.timers.enable({ apis: ['Date'] })
+test('the request past the quota gets a prepared 429, and requests come back one by one', async t => {
+  const clock = holdMonotonicClock(t)
   const app = await limited(t, { max: 2 })
   const first = await app.inject('/')
   assert.equal(first.headers['x-ratelimit-limit'], '2')
   assert.equal(first.headers['x-ratelimit-remaining'], '1')
-  assert.equal(first.headers['x-ratelimit-reset'], '60')
+  assert.equal(first.headers['x-ratelimit-reset'], '30')
   assert.equal(first.headers['retry-after'], undefined)
-  t.mock.timers.tick(20_000)
+  clock.advance(20_000)
   assert.equal((await app.inject('/')).headers['x-ratelimit-reset'], '40')
   const refused = await app.inject('/')
   assert.equal(refused.statusCode, 429)
   assert.deepEqual(refused.json(), { statusCode: 429, code: 'FST_SURGE_RATE_LIMITED', error: 'Too Many Requests', message: 'Rate limit exceeded' })
   assert.equal(refused.headers['x-ratelimit-remaining'], '0')
-  assert.equal(refused.headers['x-ratelimit-reset'], '40')
+  assert.equal(refused.headers['x-ratelimit-reset'], '10')
   assert.equal(refused.headers['cache-control'], 'no-store')
-  t.mock.timers.tick(39_999)
+  clock.advance(9_999)
   assert.equal((await app.inject('/')).statusCode, 429)
-  t.mock.timers.tick(1)
+  clock.advance(1)
+  assert.deepEqual(await statuses(app, ['/', '/']), [200, 429])
+  clock.advance(60_000)
   assert.equal((await app.inject('/')).headers['x-ratelimit-remaining'], '1')
 })
 
+test('a step of the wall clock by an hour, either way, changes nothing', async t => {
+  const clock = holdMonotonicClock(t)
+  t.mock.timers.enable({ apis: ['Date'], now: 1_800_000_000_000 })
+  const app = await limited(t, { max: 2 })
+  const resets = []
+  for (const now of [1_800_000_000_000, 1_800_003_600_000, 1_799_996_400_000]) {
+    t.mock.timers.setTime(now)
+    resets.push((await app.inject('/')).headers['x-ratelimit-reset'])
+  }
+  assert.deepEqual(resets, ['30', '60', '30'])
+  clock.advance(30_000)
+  assert.equal((await app.inject('/')).statusCode, 200)
+})
+
 test('Retry-After is an integer, never below the true wait, and spread', async t => {
-  t.mock.timers.enable({ apis: ['Date'] })
   const app = await limited(t, { max: 0, timeWindow: 30_000 })
   const seen = new Set<number>()
   for (let i = 0; i < 60; i++) {
@@ -400,4 +416,112 @@ test('where nothing else is registered, nobody is warned', async t => {
   const { lines, server } = logging()
   await limited(t, { max: 5 }, undefined, server)
   assert.deepEqual(lines, [])
+})
+
+test('burst: so many at once, then one by one', async t => {
+  const clock = holdMonotonicClock(t)
+  const app = await limited(t, { max: 60, burst: 2 })
+  assert.deepEqual(await statuses(app, ['/', '/', '/']), [200, 200, 429])
+  clock.advance(1_000)
+  assert.deepEqual(await statuses(app, ['/', '/']), [200, 429])
+})
+
+test('cost: by a number, by the request, by a promise; nonsense counts as 1', async t => {
+  const costs: [cost: NonNullable<RateLimitOptions['cost']>, url: string, remaining: string][] = [
+    [3, '/', '7'], [0, '/', '10'], [2.5, '/', '7'],
+    [request => Number((request.query as any).n), '/?n=4', '6'],
+    [async request => Number((request.query as any).n), '/?n=4', '6'],
+    [request => Number((request.query as any).n), '/?n=x', '9'],
+    [request => Number((request.query as any).n), '/?n=-5', '9'],
+    [50, '/', '0']
+  ]
+  for (const [cost, url, remaining] of costs) {
+    const app = await limited(t, { max: 10, cost })
+    assert.equal((await app.inject(url)).headers['x-ratelimit-remaining'], remaining, `${cost} ${url}`)
+  }
+})
+
+test('several policies: all of them hold, and who is refused by one is charged by none', async t => {
+  const clock = holdMonotonicClock(t)
+  const app = await limited(t, { timeWindow: undefined, headers: 'draft-11' }, app => {
+    app.get('/', { config: { rateLimit: { policies: [{ max: 2, timeWindow: '1 s' }, { name: 'hourly', max: 3, timeWindow: '1 hour' }] } } }, async () => 'ok')
+  })
+  assert.deepEqual(await statuses(app, ['/', '/', '/']), [200, 200, 429])
+  clock.advance(1_000)
+  const third = await app.inject('/')
+  assert.equal(third.headers['ratelimit-policy'], '"2/1s";q=2;w=1, "hourly";q=3;w=3600')
+  assert.equal(third.headers.ratelimit, '"2/1s";r=1;t=1, "hourly";r=0;t=3599')
+  const refused = await app.inject('/')
+  assert.equal(refused.statusCode, 429)
+  assert.ok(Number(refused.headers['retry-after']) >= 1199, refused.headers['retry-after'] as string)
+})
+
+test('problem: the body names the policy that was violated, by the types of the IETF draft', async t => {
+  const app = await limited(t, { problem: true, max: 1, ban: 1 })
+  await app.inject('/')
+  const refused = await app.inject('/')
+  assert.match(refused.headers['content-type'] as string, /^application\/problem\+json/)
+  assert.deepEqual(refused.json(), {
+    type: 'https://iana.org/assignments/http-problem-types#quota-exceeded',
+    title: 'Quota exceeded',
+    status: 429,
+    detail: 'Rate limit exceeded',
+    code: 'FST_SURGE_RATE_LIMITED',
+    'violated-policies': ['default']
+  })
+  const banned = await app.inject('/')
+  assert.equal(banned.statusCode, 403)
+  assert.equal(banned.json().type, 'https://iana.org/assignments/http-problem-types#abnormal-usage-detected')
+})
+
+test('headers: false sends none but Retry-After', async t => {
+  const app = await limited(t, { headers: false, max: 1 })
+  const names = (headers: object) => Object.keys(headers).filter(name => /ratelimit|retry/.test(name))
+  assert.deepEqual(names((await app.inject('/')).headers), [])
+  assert.deepEqual(names((await app.inject('/')).headers), ['retry-after'])
+})
+
+test('a ban holds for a window, although requests would have come back', async t => {
+  const clock = holdMonotonicClock(t)
+  const app = await limited(t, { max: 60, burst: 1, ban: 1 })
+  assert.deepEqual(await statuses(app, ['/', '/', '/']), [200, 429, 403])
+  clock.advance(59_000)
+  assert.deepEqual(await statuses(app, ['/']), [403])
+  clock.advance(1_000)
+  assert.deepEqual(await statuses(app, ['/', '/']), [200, 429])
+})
+
+test('app.quota: a handler charges what its reply cost, by request, and by key for a group or a route', async t => {
+  const app = await limited(t, { max: 10, timeWindow: '1 hour' }, app => {
+    app.get('/', async request => (await app.quota.charge(request, 4))!.remaining)
+    app.get('/refunded', async request => (await app.quota.refund(request))!.remaining)
+    app.get('/group', { config: { rateLimit: { groupId: 'tokens', max: 5 } } }, async request => await app.quota.peek(request))
+    app.get('/own', { config: { rateLimit: { max: 5 } } }, async () => 'ok')
+    app.get('/free', { config: { rateLimit: false } }, async request => (await app.quota.charge(request, 1)) ?? 'not limited')
+  })
+  const key = '127.0.0.1'
+  assert.equal((await app.inject('/')).body, '5')
+  assert.equal((await app.inject('/refunded')).body, '5')
+  assert.equal((await app.inject('/free')).body, 'not limited')
+  const peeked = (await app.inject('/group')).json()
+  assert.deepEqual({ ...peeked, policies: [{ ...peeked.policies[0], reset: 0 }] }, { key, exceeded: false, banned: false, wait: 0, remaining: 4, policies: [{ name: 'default', max: 5, timeWindow: 3_600_000, remaining: 4, reset: 0 }] })
+  assert.equal((await app.quota.charge({ key, group: 'tokens' }, 100))!.exceeded, true)
+  assert.deepEqual(await statuses(app, ['/group', '/own']), [429, 200])
+  assert.equal((await app.quota.peek({ key, route: 'GET /own' }))!.remaining, 4)
+  await app.quota.reset({ key, group: 'tokens' })
+  assert.deepEqual(await statuses(app, ['/group']), [200])
+  assert.equal((await app.quota.peek({ key }))!.remaining, 5)
+  await assert.rejects(app.quota.charge({ key }, NaN), RangeError)
+  await assert.rejects(app.quota.peek({ key, group: 'tokenz' }), { code: 'FST_SURGE_BAD_OPTION', message: /name of a limited group, got 'tokenz'/ })
+  assert.equal(app.quota.stats().asked, 0)
+})
+
+test('a quota that depends on the request cannot be asked for by key', async t => {
+  const app = await limited(t, { max: () => 5 })
+  await assert.rejects(app.quota.peek({ key: 'x' }), { code: 'FST_SURGE_BAD_OPTION', message: /Expected a request, got a key/ })
+})
+
+test('clients of a Unix socket, who have no address, are one', async t => {
+  const app = await limited(t, { max: 1 })
+  assert.deepEqual(await statuses(app, [{ url: '/', remoteAddress: undefined as any }, '/']), [200, 429])
 })

@@ -1,0 +1,107 @@
+// What a quota asks of one request: who it is, how much it may have, what it costs. Everything is worked out at once
+// where the app's own functions answer at once; a promise is made only where one of them does.
+import { isIPv6 } from 'node:net'
+import type { Claim, OnStoreError } from './counter.ts'
+import { Policy } from './gcra.ts'
+
+type Maybe<T> = T | Promise<T>
+type ByRequest<Request, T> = (request: Request, key: string) => Maybe<T>
+
+export interface ClaimOptions<Request> {
+  max: number | ByRequest<Request, number>
+  timeWindow: number | ByRequest<Request, number>
+  burst: number | undefined
+  policies: readonly Policy[] | undefined
+  cost: number | ((request: Request) => Maybe<number>)
+  keyGenerator: ((request: Request) => Maybe<string | number>) | undefined
+  allowList: readonly string[] | ByRequest<Request, boolean> | undefined
+  ipv6Subnet: number
+  onStoreError: OnStoreError
+}
+
+/** The client's address as a key: IPv6 by its prefix, mapped IPv4 as IPv4. */
+export type AddressKey = (address: string, ipv6Subnet: number) => string
+
+export class Claims<Request extends { ip: string | undefined }> {
+  readonly #options: ClaimOptions<Request>
+  readonly #addressKey: AddressKey
+  /** Where nothing depends on the request. */
+  readonly #policies: readonly Policy[] | undefined
+  readonly #allowed: ByRequest<Request, boolean> | undefined
+
+  constructor (options: ClaimOptions<Request>, addressKey: AddressKey) {
+    const { max, timeWindow: window, burst, policies, allowList } = options
+    this.#options = options
+    this.#addressKey = addressKey
+    this.#policies = policies ?? (typeof max === 'number' && typeof window === 'number' ? [new Policy({ max, window, burst })] : undefined)
+    this.#allowed = allowList === undefined || typeof allowList === 'function' ? allowList : listed(allowList, addressKey)
+  }
+
+  /** The policies by what is known at boot; a function counts as unknown. */
+  get policies (): readonly Policy[] | undefined { return this.#policies }
+
+  /** Undefined for who is on the allow list. */
+  of (request: Request): Maybe<Claim | undefined> {
+    const key = this.keyOf(request)
+    return isPromise(key) ? key.then(key => this.#byKey(request, key)) : this.#byKey(request, key)
+  }
+
+  keyOf (request: Request): Maybe<string> {
+    const { keyGenerator, ipv6Subnet } = this.#options
+    // A Unix socket has no address: all of its clients are one.
+    if (keyGenerator === undefined) return this.#addressKey(request.ip ?? '', ipv6Subnet)
+    const key = keyGenerator(request)
+    return isPromise(key) ? key.then(String) : String(key)
+  }
+
+  /** A claim without a request, for a client that is named by its key. */
+  named (key: string): Claim | undefined {
+    return this.#policies && { key, policies: this.#policies, cost: 1, onStoreError: this.#options.onStoreError }
+  }
+
+  #byKey (request: Request, key: string): Maybe<Claim | undefined> {
+    if (this.#allowed === undefined) return this.#byPolicies(request, key)
+    const allowed = this.#allowed(request, key)
+    if (isPromise(allowed)) return allowed.then(allowed => allowed ? undefined : this.#byPolicies(request, key))
+    return allowed ? undefined : this.#byPolicies(request, key)
+  }
+
+  #byPolicies (request: Request, key: string): Maybe<Claim> {
+    if (this.#policies !== undefined) return this.#byCost(request, key, this.#policies)
+    const { max, timeWindow, burst } = this.#options
+    const most = typeof max === 'function' ? max(request, key) : max
+    if (isPromise(most)) return most.then(async most => this.#byCost(request, key, [policyOf(most, typeof timeWindow === 'function' ? await timeWindow(request, key) : timeWindow, burst)]))
+    const window = typeof timeWindow === 'function' ? timeWindow(request, key) : timeWindow
+    if (isPromise(window)) return window.then(window => this.#byCost(request, key, [policyOf(most, window, burst)]))
+    return this.#byCost(request, key, [policyOf(most, window, burst)])
+  }
+
+  #byCost (request: Request, key: string, policies: readonly Policy[]): Maybe<Claim> {
+    const { cost, onStoreError } = this.#options
+    const given = typeof cost === 'function' ? cost(request) : cost
+    if (isPromise(given)) return given.then(given => ({ key, policies, cost: sane(given), onStoreError }))
+    return { key, policies, cost: sane(given), onStoreError }
+  }
+}
+
+/** A cost that is read from the request may be anything, and what is no number would stand in the account for good. */
+function sane (cost: number): number {
+  return cost >= 0 ? cost : 1
+}
+
+function policyOf (max: number, window: number, burst: number | undefined): Policy {
+  return new Policy({ max: max >= 0 ? max : 0, window: window >= 0 ? window : 0, burst })
+}
+
+export function isPromise<T> (value: T | Promise<T>): value is Promise<T> {
+  return typeof (value as Promise<T> | undefined)?.then === 'function'
+}
+
+/** An address in a list means that address: its /64, which is the key, would never equal it. */
+function listed<Request extends { ip: string | undefined }> (list: readonly string[], addressKey: AddressKey): ByRequest<Request, boolean> {
+  const keys = new Set(list)
+  const addresses = new Set(list.filter(isIPv6).map(address => addressKey(address, 128)))
+  return function inAllowList (request, key) {
+    return keys.has(key) || (addresses.size > 0 && addresses.has(addressKey(request.ip ?? '', 128)))
+  }
+}

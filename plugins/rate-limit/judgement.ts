@@ -1,0 +1,105 @@
+// What a decision does to its request: it goes on, at once or when a store has answered, or gets its refusal. The stage of
+// the admission and the late hooks both end here.
+import type { FastifyBaseLogger } from 'fastify'
+import { format } from '@lukeed/ms'
+import { jitteredRetryAfter } from '../shared/refusal.ts'
+import type { Ticket } from '../shared/ticket.ts'
+import { isPromise } from './claims.ts'
+import type { Claim, Verdict } from './counter.ts'
+import { wholeSeconds } from './gcra.ts'
+import type { Limit } from './limits.ts'
+
+/** A hook's callback. */
+export type Done = (error?: any) => void
+
+/**
+ * Decides. True: the request may go on now. False: it was refused, or goes on (or fails) later, by `done` where a hook
+ * asked for the decision, else by its ticket.
+ */
+export function judge (ticket: Ticket, limit: Limit, dryRun: boolean, done?: Done): boolean {
+  try {
+    const claim = limit.claims.of(ticket.request)
+    if (!isPromise(claim)) return judgeClaim(ticket, limit, claim, dryRun, done)
+    claim
+      .then(claim => conclude(ticket, judgeClaim(ticket, limit, claim, dryRun, done), done))
+      .catch(error => fail(ticket, error, dryRun, done))
+  } catch (error) {
+    fail(ticket, error, dryRun, done)
+  }
+  return false
+}
+
+function judgeClaim (ticket: Ticket, limit: Limit, claim: Claim | undefined, dryRun: boolean, done: Done | undefined): boolean {
+  if (claim === undefined) return true
+  const verdict = limit.counter.now(claim)
+  if (verdict !== undefined) return settle(ticket, limit, claim, verdict, dryRun)
+  limit.counter.later(claim, verdict => {
+    let passes
+    try {
+      passes = settle(ticket, limit, claim, verdict, dryRun)
+    } catch (error) {
+      fail(ticket, error, dryRun, done)
+      return
+    }
+    conclude(ticket, passes, done)
+  })
+  return false
+}
+
+/** True when the request may go on. Throws what the app's error handler is to answer. */
+function settle (ticket: Ticket, { quota, headers, refusals }: Limit, { key }: Claim, verdict: Verdict, dryRun: boolean): boolean {
+  if (ticket.closed || ticket.refused) return false
+  const { request, reply } = ticket
+  if (verdict.outcome === 'uncounted') return true
+  if (verdict.outcome === 'unavailable') return ticket.refuse(refusals.unavailable, dryRun)
+  if (verdict.outcome === 'admitted') {
+    if (!dryRun) headers.write(reply, verdict)
+    quota.onExceeding?.(request, key)
+    return true
+  }
+  const { outcome } = verdict
+  const refusal = refusals.of(outcome, verdict.told.policy.name)
+  if (dryRun) return ticket.refuse(refusal, dryRun)
+  quota.onExceeded?.(request, key)
+  if (outcome === 'banned') quota.onBanReach?.(request, key)
+  headers.write(reply, verdict)
+  const seconds = wholeSeconds(verdict.wait)
+  if (quota.errorResponseBuilder !== undefined) {
+    if (headers.retryAfter) reply.header('retry-after', jitteredRetryAfter(seconds))
+    ticket.count(refusal, dryRun)
+    throw quota.errorResponseBuilder(request, {
+      statusCode: refusal.statusCode,
+      ban: outcome === 'banned',
+      max: verdict.told.policy.max,
+      ttl: Math.ceil(verdict.wait),
+      after: format(seconds * 1000, true)
+    })
+  }
+  return ticket.refuse(refusal, dryRun, headers.retryAfter ? seconds : undefined)
+}
+
+/** What was held goes on, or ends. */
+function conclude (ticket: Ticket, passes: boolean, done: Done | undefined): void {
+  if (passes) goOn(ticket, done)
+  else if (done !== undefined) endIfOver(ticket)
+}
+
+function goOn (ticket: Ticket, done: Done | undefined): void {
+  if (done === undefined) ticket.resume()
+  else if (!endIfOver(ticket)) done()
+}
+
+/** It was refused, or its client has left: the handler that its slot waits for never runs. */
+export function endIfOver (ticket: Ticket): boolean {
+  const over = ticket.closed || ticket.refused
+  if (over) ticket.settle()
+  return over
+}
+
+function fail (ticket: Ticket, error: unknown, dryRun: boolean, done: Done | undefined): void {
+  if (dryRun) {
+    (ticket.request.log as FastifyBaseLogger).error({ err: error }, 'the rate limit could not decide')
+    goOn(ticket, done)
+  } else if (done === undefined) ticket.fail(error)
+  else if (!endIfOver(ticket)) done(error)
+}

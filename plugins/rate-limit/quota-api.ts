@@ -1,0 +1,94 @@
+// `app.quota`: what handlers do with quotas beside being limited by them, such as charging what a reply turned out to
+// cost. The debts of a charge may go past the quota: they are paid off before the next request is admitted.
+import type { Claim, Counter } from './counter.ts'
+import type { Decision } from './gcra.ts'
+import type { StoreStats } from './guarded-store.ts'
+
+/** A client by its key, as `keyGenerator` makes it or its address; on all routes without a limit of their own, on a group, or on a route. */
+export interface QuotaClient {
+  key: string | number
+  group?: string
+  /** 'GET /items/:id' */
+  route?: string
+}
+
+export interface QuotaState {
+  readonly key: string
+  /** True when one more request would be refused now. */
+  readonly exceeded: boolean
+  readonly banned: boolean
+  /** Milliseconds until a request is admitted; 0 where it is now. */
+  readonly wait: number
+  /** What is left of the policy that has the least left. */
+  readonly remaining: number
+  readonly policies: readonly {
+    readonly name: string
+    readonly max: number
+    /** Milliseconds. */
+    readonly timeWindow: number
+    readonly remaining: number
+    /** Milliseconds until the whole quota is there again. */
+    readonly reset: number
+  }[]
+}
+
+export interface Found { readonly counter: Counter, readonly claim: Claim }
+
+export class QuotaApi<Request extends object> {
+  readonly #find: (target: Request | QuotaClient) => Promise<Found | undefined>
+  readonly #stats: () => StoreStats
+
+  /** `find` answers undefined for who is not limited. */
+  constructor (find: (target: Request | QuotaClient) => Promise<Found | undefined>, stats: () => StoreStats) {
+    this.#find = find
+    this.#stats = stats
+  }
+
+  /** How the client stands, without counting; undefined when it is not limited. */
+  async peek (target: Request | QuotaClient): Promise<QuotaState | undefined> {
+    const found = await this.#find(target)
+    return found && stateOf(found.claim, await found.counter.peek(found.claim))
+  }
+
+  /** Counts `tokens` more requests, also past the quota. A number ≥ 0. @throws RangeError */
+  async charge (target: Request | QuotaClient, tokens: number): Promise<QuotaState | undefined> {
+    return await this.#add(target, () => checked(tokens))
+  }
+
+  /** Gives requests back. A number ≥ 0. @default what the request cost @throws RangeError */
+  async refund (target: Request | QuotaClient, tokens?: number): Promise<QuotaState | undefined> {
+    return await this.#add(target, ({ cost }) => -checked(tokens ?? cost))
+  }
+
+  /** Forgets what the client has used, and its ban. */
+  async reset (target: Request | QuotaClient): Promise<void> {
+    const found = await this.#find(target)
+    await found?.counter.reset(found.claim)
+  }
+
+  /** What became of the questions to a store that is not this process's memory. */
+  stats (): StoreStats {
+    return { ...this.#stats() }
+  }
+
+  async #add (target: Request | QuotaClient, tokens: (claim: Claim) => number): Promise<QuotaState | undefined> {
+    const found = await this.#find(target)
+    return found && stateOf(found.claim, await found.counter.add(found.claim, tokens(found.claim)))
+  }
+}
+
+function checked (tokens: number): number {
+  if (!(tokens >= 0)) throw new RangeError(`Expected a number of requests ≥ 0, got ${tokens}`)
+  return tokens
+}
+
+function stateOf ({ key }: Claim, { outcome, wait, told, levels }: Decision): QuotaState {
+  return {
+    key,
+    exceeded: outcome !== 'admitted',
+    banned: outcome === 'banned',
+    wait,
+    remaining: told.remaining,
+    policies: levels.map(({ policy: { name, max, window }, remaining, reset }) => ({ name, max, timeWindow: window, remaining, reset }))
+  }
+}

@@ -1,0 +1,74 @@
+// A real Redis of the test's own, on a free port, that can be stopped, killed and started again.
+import { spawn, spawnSync, type ChildProcess } from 'node:child_process'
+import { once } from 'node:events'
+import { mkdtempSync, rmSync } from 'node:fs'
+import net from 'node:net'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import type { TestContext } from 'node:test'
+
+const installed = spawnSync('redis-server', ['--version']).status === 0
+
+/** Why tests with a real Redis are skipped; false where they run, or must. */
+export const skip: string | false = installed || process.env.SURGE_REQUIRE_SERVICES === '1'
+  ? false
+  : 'no redis-server: apt-get install redis-server'
+
+async function freePort (): Promise<number> {
+  const server = net.createServer().listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  const { port } = server.address() as net.AddressInfo
+  server.close()
+  await once(server, 'close')
+  return port
+}
+
+export class RedisServer {
+  readonly port: number
+  readonly #folder: string
+  #child: ChildProcess | undefined
+
+  private constructor (port: number, folder: string) {
+    this.port = port
+    this.#folder = folder
+  }
+
+  static async start (t: TestContext, options: string[] = []): Promise<RedisServer> {
+    const server = new RedisServer(await freePort(), mkdtempSync(join(tmpdir(), 'surge-redis-')))
+    t.after(async () => {
+      await server.kill()
+      rmSync(server.#folder, { recursive: true, force: true })
+    })
+    await server.restart(options)
+    return server
+  }
+
+  async restart (options: string[] = []): Promise<void> {
+    const child = spawn('redis-server', ['--port', String(this.port), '--bind', '127.0.0.1', '--save', '', '--appendonly', 'no', '--dir', this.#folder, ...options], { stdio: ['ignore', 'pipe', 'inherit'] })
+    this.#child = child
+    let said = ''
+    for await (const chunk of child.stdout!) {
+      said += chunk
+      if (said.includes('Ready to accept connections')) break
+      if (child.exitCode !== null) throw new Error(said)
+    }
+    child.stdout!.resume()
+  }
+
+  pause (): void {
+    this.#child!.kill('SIGSTOP')
+  }
+
+  resume (): void {
+    this.#child!.kill('SIGCONT')
+  }
+
+  async kill (): Promise<void> {
+    const child = this.#child
+    if (child === undefined || child.exitCode !== null || child.signalCode !== null) return
+    const ended = once(child, 'exit')
+    child.kill('SIGCONT')
+    child.kill('SIGKILL')
+    await ended
+  }
+}
