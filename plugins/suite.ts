@@ -5,6 +5,7 @@ import concurrency from './concurrency/index.ts'
 import deadline from './deadline/index.ts'
 import jsonStream from './json-stream/index.ts'
 import lifecycle from './lifecycle/index.ts'
+import metrics from './metrics/index.ts'
 import pressure from './pressure/index.ts'
 import rateLimit from './rate-limit/index.ts'
 import serverDefaults from './server-defaults/index.ts'
@@ -13,6 +14,8 @@ import workerPool from './worker-pool/index.ts'
 export const suite = {
   /** First: the others measure against a server that is set up. */
   serverDefaults: { plugin: serverDefaults, folder: 'server-defaults', on: true },
+  /** Before all that may refuse, so that what they refuse is measured. */
+  metrics: { plugin: metrics, folder: 'metrics', on: true },
   /** Before all that may refuse: probes are answered whatever the load. */
   lifecycle: { plugin: lifecycle, folder: 'lifecycle', on: true },
   /** A server out of memory or time refuses before it spends either on counting clients. */

@@ -22,8 +22,11 @@ export type Add = (value: number | Histogram, labels?: Labels) => void
 export interface Point { readonly labels: Labels, readonly value: number | Histogram }
 export interface Family { readonly instrument: Instrument, readonly points: readonly Point[] }
 
+interface Source { readonly instrument: Instrument, readonly reads: Array<(add: Add) => void> }
+
 export class Instruments {
-  readonly #sources = new Map<string, { instrument: Instrument, reads: Array<(add: Add) => void> }>()
+  readonly #sources = new Map<string, Source>()
+  readonly #watchers: Array<(instrument: Instrument) => void> = []
 
   /**
    * `read` is called at each scrape and adds one point a set of labels. An instrument that several contexts have is one
@@ -31,32 +34,54 @@ export class Instruments {
    */
   add (instrument: Instrument, read: (add: Add) => void): void {
     const known = this.#sources.get(instrument.name)
-    if (known === undefined) this.#sources.set(instrument.name, { instrument, reads: [read] })
-    else known.reads.push(read)
+    if (known !== undefined) {
+      known.reads.push(read)
+      return
+    }
+    this.#sources.set(instrument.name, { instrument, reads: [read] })
+    for (const watcher of this.#watchers) watcher(instrument)
+  }
+
+  /** Calls `watcher` for every instrument, and for each that is added later. */
+  watch (watcher: (instrument: Instrument) => void): void {
+    this.#watchers.push(watcher)
+    for (const { instrument } of this.#sources.values()) watcher(instrument)
+  }
+
+  points ({ name }: Instrument): readonly Point[] {
+    const source = this.#sources.get(name)
+    return source === undefined ? [] : pointsOf(source)
   }
 
   /** All families with at least one point, in the order in which they were added. */
   collect (): Family[] {
-    const families: Family[] = []
-    for (const { instrument, reads } of this.#sources.values()) {
-      const points: Point[] = []
-      for (const read of reads) read((value, labels = {}) => { points.push({ labels, value }) })
-      if (points.length > 0) families.push({ instrument, points: reads.length === 1 ? points : addUp(points) })
-    }
-    return families
+    return [...this.#sources.values()]
+      .map(source => ({ instrument: source.instrument, points: pointsOf(source) }))
+      .filter(({ points }) => points.length > 0)
   }
 }
 
+function pointsOf ({ reads }: Source): Point[] {
+  const points: Point[] = []
+  for (const read of reads) read((value, labels = {}) => { points.push({ labels, value }) })
+  return addUp(points)
+}
+
 function addUp (points: Point[]): Point[] {
-  const sums = new Map<string, { labels: Labels, value: number | Histogram }>()
-  for (const { labels, value } of points) {
-    const key = JSON.stringify(Object.entries(labels).sort())
+  const sums = new Map<string, Point>()
+  for (const point of points) {
+    const key = JSON.stringify(Object.entries(point.labels).sort())
     const sum = sums.get(key)
-    if (sum === undefined) sums.set(key, { labels, value: typeof value === 'number' ? value : value.copy() })
-    else if (typeof value === 'number') (sum.value as number) += value
-    else (sum.value as Histogram).merge(value)
+    sums.set(key, sum === undefined ? point : { labels: sum.labels, value: added(sum.value, point.value) })
   }
-  return [...sums.values()]
+  return sums.size === points.length ? points : [...sums.values()]
+}
+
+function added (one: number | Histogram, other: number | Histogram): number | Histogram {
+  if (typeof one === 'number') return one + (other as number)
+  const sum = one.copy()
+  sum.merge(other as Histogram)
+  return sum
 }
 
 const perServer = new WeakMap<Server, Instruments>()

@@ -5,6 +5,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { Socket } from 'node:net'
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import type { Clock } from './clock.ts'
+import type { Trace } from './histogram.ts'
 import { sendRefusal, type Refusal } from './refusal.ts'
 import type { Route, RouteFacts } from './route.ts'
 import type { SuiteState } from './suite-state.ts'
@@ -70,6 +71,16 @@ export class Ticket {
   refused = false
   /** Milliseconds that its reply is still of use, as of the deadline stage. */
   remaining = Infinity
+  /** Why it was refused, in fact and not only in a dry run. */
+  refusal: Refusal | undefined = undefined
+  /** Milliseconds that it has waited for a slot. */
+  waited = 0
+  /** When an upgrade took its connection over, in the clock's milliseconds. */
+  upgraded: number | undefined = undefined
+  /** Owned by the metrics stage. */
+  metered: unknown = undefined
+  /** The trace that it is part of, where there is one. */
+  trace: Trace | undefined = undefined
   /** Owned by the concurrency stage. */
   waiter: unknown = undefined
   /** Owned by the deadline stage. */
@@ -77,6 +88,8 @@ export class Ticket {
   #admission: Pass
   #watching: readonly Stage[]
   #next = 0
+  /** When it began to wait for a slot. */
+  #waiting: number | undefined = undefined
   #done: (error?: Error) => void = noop
   readonly writeHead: ServerResponse['writeHead']
 
@@ -118,13 +131,16 @@ export class Ticket {
   /** Goes on behind the stage that held the ticket. */
   resume (): void {
     if (this.closed || this.refused) return
+    if (this.#waiting !== undefined) this.#waitOver()
     const { stages } = this.#admission
     const { settings, exempt } = this.route
     while (this.#next < stages.length) {
       const index = this.#next++
       const stage = stages[index]!
       if (settings[index] === undefined || (exempt && stage.name !== 'lifecycle')) continue
-      if (!stage.enter(this, settings[index])) return
+      if (stage.enter(this, settings[index])) continue
+      if (stage.name === 'concurrency' && !this.refused) this.#waiting = this.#admission.clock.now()
+      return
     }
     this.started = true
     this.#done()
@@ -152,6 +168,10 @@ export class Ticket {
 
   /** Counts a refusal that the app words itself, in its error handler or a handler of its own. */
   count (refusal: Refusal, dryRun: boolean): void {
+    if (!dryRun) {
+      this.refusal = refusal
+      if (this.#waiting !== undefined) this.#waitOver()
+    }
     this.#admission.refusals.record(refusal, this.route.key, dryRun)
   }
 
@@ -179,9 +199,21 @@ export class Ticket {
   close (): void {
     if (this.closed) return
     this.closed = true
+    if (this.#waiting !== undefined) this.#waitOver()
     this.reply.raw.removeListener('close', closedReply)
     unwatchSocket(this.request.raw.socket, this)
     for (const stage of this.#watching) stage.close?.(this)
+  }
+
+  #waitOver (): void {
+    this.waited = this.#admission.clock.now() - this.#waiting!
+    this.#waiting = undefined
+  }
+
+  /** The hijack of an upgrade: it has its first byte, and the reply object will never hear of another. */
+  upgrade (): void {
+    this.upgraded ??= this.#admission.clock.now()
+    this.head()
   }
 }
 
@@ -203,7 +235,7 @@ function watchHijack (ticket: Ticket): void {
   const { reply } = ticket
   const { hijack } = reply
   reply.hijack = function watchedHijack () {
-    ticket.head()
+    ticket.upgrade()
     return hijack.call(reply)
   }
 }
