@@ -14,6 +14,7 @@ import type { Official } from './official.ts'
 import type { RouteSettings } from './options.ts'
 import { discard, isStream, isWhole, unwrapResponse } from './payload.ts'
 import { evaluate, isConditional } from './preconditions.ts'
+import { ticketOf } from '../shared/ticket.ts'
 import type { Kept, RepresentationCache } from './representation-cache.ts'
 import { contentHash, type Validator } from './validator.ts'
 import { heldBy, notedOn } from './version-handler.ts'
@@ -48,6 +49,8 @@ export function representationHook (parts: Parts, autoHead: OnSend | undefined):
   function representation (request: FastifyRequest, reply: FastifyReply, payload: unknown, done: Done): void {
     // An aborted reply still passes here once its handler has settled: nobody will read what we would compute.
     if (reply.raw.destroyed) return done(null, payload)
+    // Prepared, small and never stored: past the limit, what a refusal costs decides the goodput.
+    if (ticketOf(request.raw)?.refused) return finish(request, reply, payload, done)
     const held = versions === undefined ? undefined : heldBy(reply)
     if (held !== undefined && reply.statusCode === 200) return sendHeld(request, reply, payload, held, done)
     if (isShaped(reply)) unshape(reply)
