@@ -6,10 +6,11 @@ import { isObject } from '../shared/check.ts'
 import { systemClock } from '../shared/clock.ts'
 import { definePlugin } from '../shared/define-plugin.ts'
 import { BadOption, Clash, JsonContentEncoding, JsonMediaType, JsonStreamMisuse, JsonTooLarge } from '../shared/errors.ts'
-import { validatorCompilerOf } from '../shared/fastify-internals.ts'
+import { replaceJsonParser, validatorCompilerOf } from '../shared/fastify-internals.ts'
 import { routeSetting, type SuiteState } from '../shared/suite-state.ts'
 import { ArrayEngine } from './array-engine.ts'
 import { BodyReader } from './body-reader.ts'
+import { depthLimited } from './depth-limited.ts'
 import { ElementSchemas } from './element-schema.ts'
 import { decoderFor } from './encodings.ts'
 import type { Engine, EngineRules } from './engine.ts'
@@ -64,6 +65,11 @@ export default definePlugin<JsonStreamOptions, JsonStreamSettings, null>({
   attach (app, _core, settings, suite) {
     if (app.hasRequestDecorator('jsonStream')) {
       throw new Clash('fastify-surge/json-stream adds `request.jsonStream`, which exists already: remove the plugin that decorates it, or pass `jsonStream: false` to fastify-surge.')
+    }
+    if (settings.ordinaryRoutes) {
+      const { maxDepth } = settings.limits
+      const replaced = replaceJsonParser(app, own => depthLimited(own, maxDepth, suite.dryRun))
+      if (!replaced) app.log.warn(`json-stream does not know the JSON parser of Fastify ${app.version}: \`limits.maxDepth\` holds for streamed bodies only`)
     }
     app.decorateRequest(kBody as any, null)
     app.decorateRequest(kRoute as any, null)

@@ -1,5 +1,5 @@
 // The limits of a streamed body, for all routes and for one. A route that does not opt in has none of this.
-import { bytes, either, integer, isObject, listOf, milliseconds, number, object, oneOf, readOptions, readValue, type Rule, type Rules } from '../shared/check.ts'
+import { boolean, bytes, either, integer, isObject, listOf, milliseconds, number, object, oneOf, readOptions, readValue, type Rule, type Rules } from '../shared/check.ts'
 import { BadOption } from '../shared/errors.ts'
 import { availableEncodings, type BodyEncoding } from './encodings.ts'
 import type { SelectAs, Selector } from './selector.ts'
@@ -7,7 +7,7 @@ import type { SelectAs, Selector } from './selector.ts'
 export interface JsonStreamLimits {
   /** Bytes of the body, before and after decompression. An integer ≥ 1. @default 1073741824 */
   maxBytes: number
-  /** Bytes of one element, with the space around it. An integer ≥ 1. @default 1048576 */
+  /** Bytes of one element, with the space around it. An integer from 1 to 268435456, half of the longest string that V8 has. @default 1048576 */
   maxElementBytes: number
   /** Containers within one another, the outermost included; a line of NDJSON counts from its own. An integer ≥ 1. @default 64 */
   maxDepth: number
@@ -19,7 +19,8 @@ export interface JsonStreamLimits {
   maxRatio: number
 }
 
-export interface JsonStreamSettings {
+/** What a route may set for itself as well. */
+export interface BodySettings {
   limits: JsonStreamLimits
   /** Milliseconds without a byte of the body, while the handler waits for one. @default 30000 */
   idleTimeout: number
@@ -29,16 +30,23 @@ export interface JsonStreamSettings {
   collectErrors: number
 }
 
-export type JsonStreamOptions = Partial<Omit<JsonStreamSettings, 'limits'>> & { limits?: Partial<JsonStreamLimits> }
+export interface JsonStreamSettings extends BodySettings {
+  /** Hold the bodies that Fastify's own JSON parser takes on every other route to `limits.maxDepth`, too: 400 past it. @default true */
+  ordinaryRoutes: boolean
+}
 
-export interface RouteJsonStreamSettings extends JsonStreamSettings {
+type Input<Settings extends BodySettings> = Partial<Omit<Settings, 'limits'>> & { limits?: Partial<JsonStreamLimits> }
+
+export type JsonStreamOptions = Input<JsonStreamSettings>
+
+export interface RouteJsonStreamSettings extends BodySettings {
   /** The keys that lead to the array, none for one at the root. */
   path: string[]
   select: Selector | undefined
 }
 
 /** `config.jsonStream` of a route; `true` streams an array at the root, or NDJSON. */
-export type RouteJsonStreamOptions = JsonStreamOptions & {
+export type RouteJsonStreamOptions = Input<BodySettings> & {
   /** Dotted path of the array to stream, such as `data.items`. */
   path?: string
   /** Stream what a pattern selects instead, through stream-json: keys and indexes with `*`, or a regular expression over them joined by dots. */
@@ -58,19 +66,20 @@ export const defaults: JsonStreamSettings = {
   limits: defaultLimits,
   idleTimeout: 30_000,
   encodings: availableEncodings(),
-  collectErrors: 0
+  collectErrors: 0,
+  ordinaryRoutes: true
 }
 
 const limitRules: Rules<JsonStreamLimits> = {
   maxBytes: bytes(1),
-  maxElementBytes: bytes(1),
+  maxElementBytes: integer(1, 2 ** 28),
   maxDepth: integer(1),
   maxItems: either(oneOf(Infinity), integer(1)),
   maxEnvelopeBytes: bytes(1),
   maxRatio: number(1)
 }
 
-function rules (base: JsonStreamSettings): Rules<JsonStreamSettings> {
+function rules (base: BodySettings): Rules<BodySettings> {
   return {
     limits: object((input, path) => readOptions(path, input, limitRules, base.limits)),
     idleTimeout: milliseconds(),
@@ -112,12 +121,13 @@ const selector: Rule = {
 }
 
 export function readJsonStream (input: JsonStreamOptions): JsonStreamSettings {
-  return readOptions('jsonStream', input, rules(defaults), defaults)
+  return readOptions('jsonStream', input, { ...rules(defaults), ordinaryRoutes: boolean }, defaults)
 }
 
 /** A route's settings over the plugin's. */
-export function readRouteJsonStream (input: true | RouteJsonStreamOptions, plugin: JsonStreamSettings, route: string): RouteJsonStreamSettings {
+export function readRouteJsonStream (input: true | RouteJsonStreamOptions, { limits, idleTimeout, encodings, collectErrors }: BodySettings, route: string): RouteJsonStreamSettings {
   const path = `config.jsonStream of ${route}`
+  const plugin = { limits, idleTimeout, encodings, collectErrors }
   const settings = readOptions<RouteJsonStreamSettings>(path, input, {
     ...rules(plugin), path: dottedPath, select: selector
   }, { ...plugin, path: [], select: undefined })

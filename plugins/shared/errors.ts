@@ -45,6 +45,8 @@ export const JsonShape = createError('FST_SURGE_JSON_SHAPE', 'Expected %s (byte 
 export const JsonTruncated = createError('FST_SURGE_JSON_TRUNCATED', 'The JSON body ended early, at element %s (byte %s)', 400)
 /** 400: the body is nested deeper than `limits.maxDepth`. */
 export const JsonTooDeep = createError('FST_SURGE_JSON_TOO_DEEP', 'JSON nested deeper than %s levels at element %s (byte %s)', 400)
+/** 400: the same of a body that is not streamed, and so has no elements. */
+export const JsonBodyTooDeep = createError('FST_SURGE_JSON_TOO_DEEP', 'JSON nested deeper than %s levels (byte %s)', 400)
 /** 400: the body is not valid UTF-8 (RFC 8259 section 8.1). */
 export const JsonNotUtf8 = createError('FST_SURGE_JSON_NOT_UTF8', 'The body is not valid UTF-8 at element %s (byte %s)', 400)
 /** 400: an element carries `__proto__` or `constructor.prototype` and the app's `onProtoPoisoning` says error. */
