@@ -7,7 +7,8 @@ export const shapes: Record<string, (id: number) => unknown> = {
   '100 KB records': id => ({ id, text: WORDS.repeat(700), tags: Array.from({ length: 2500 }, (_, tag) => `tag-${tag}-of-${id}`) }),
   numbers: id => [id, id * 1.1, -id / 3, id * 1e6, 0.5],
   escapes: id => ({ id, text: 'line "one"\n\tline \\two\\\n'.repeat(8) }),
-  'non-ASCII': id => ({ id, text: 'Grüße aus Köln, 日本語テキスト, привет, ελληνικά '.repeat(4) })
+  'non-ASCII': id => ({ id, text: 'Grüße aus Köln, 日本語テキスト, привет, ελληνικά '.repeat(4) }),
+  '{},': () => ({})
 }
 
 export function body (shape: string, bytes: number): Buffer {

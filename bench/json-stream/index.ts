@@ -1,28 +1,48 @@
-// How fast a JSON body is read through a real HTTP request, in alternating runs against Fastify's parser and stream-json.
-//   node --import tsx bench/json-stream/index.ts [--quick] [--memory]
+// How JSON bodies are read through a real HTTP request, in alternating runs against Fastify's parser, stream-json and @streamparser/json.
+//   node --import tsx bench/json-stream/index.ts [--quick] [--size 90|1] [--readers fastify,stream-json] [--shapes '1 KB records,numbers']
+//   … --memory: a body of 1 GB    … --loop: the event loop's delay    … --ordinary: what routes pay that do not stream
+import { parseArgs } from 'node:util'
+import { median } from '../support/statistics.ts'
 import { body, shapes } from './bodies.ts'
 import { send, slices, start, type Server } from './client.ts'
+import { loop } from './loop.ts'
 import { memory } from './memory.ts'
 
-const quick = process.argv.includes('--quick')
-const READERS = ['surge', 'surge batches', 'fastify', 'stream-json', 'stream-json packed']
+const { values: options } = parseArgs({
+  options: {
+    quick: { type: 'boolean', default: false },
+    memory: { type: 'boolean', default: false },
+    loop: { type: 'boolean', default: false },
+    ordinary: { type: 'boolean', default: false },
+    size: { type: 'string' },
+    shapes: { type: 'string', default: Object.keys(shapes).filter(shape => shape !== '{},').join(',') },
+    readers: { type: 'string', default: 'surge,fastify,stream-json,stream-json packed,streamparser' }
+  }
+})
+const { quick } = options
+const chosen = options.shapes === '{},' ? ['{},'] : options.shapes.split(',')
+const readers = options.readers.split(',')
 
-if (process.argv.includes('--memory')) {
+if (options.memory) {
   process.exitCode = await memory(quick ? 0.2e9 : 1e9) ? 0 : 1
+} else if (options.loop) {
+  process.exitCode = await loop() ? 0 : 1
+} else if (options.ordinary) {
+  for (const bytes of [100, 2e3, 20e3, 1e6]) await table(bytes, Math.ceil(4e6 / (bytes + 10e3)), ['fastify beside json-stream', 'fastify'], quick ? 9 : 25, bytes > 100 ? ['1 KB records', 'non-ASCII', 'numbers'] : ['100 B records'])
 } else {
-  await table(quick ? 20e6 : 90e6, 1, READERS, 3)
-  await table(1e6, 20, READERS.slice(0, 3), quick ? 5 : 9)
+  if (options.size !== '1') await table(quick ? 20e6 : 90e6, 1, ['surge batches', ...readers], 3, chosen)
+  if (options.size !== '90') await table(1e6, 20, ['surge batches', ...readers.filter(reader => reader === 'surge' || reader === 'fastify')], quick ? 5 : 9, chosen)
 }
 
-/** A row a shape: the MB/s of each reader and how many times as fast ours is, by medians of alternating runs. */
-async function table (bytes: number, requests: number, readers: string[], rounds: number): Promise<void> {
-  console.log(`\n${(bytes / 1e6).toFixed(0)} MB bodies: MB/s (\`for await\` is so many times as fast, and takes so many times less processor), medians of ${rounds} alternating runs\n`)
+/** A row a shape: the MB/s of the first reader, and how many times as fast it is as each of the others. */
+async function table (bytes: number, requests: number, readers: string[], rounds: number, shapes: string[]): Promise<void> {
+  console.log(`\nBodies of ${bytes / 1e6} MB: MB/s of the first, and how many times as fast it is as the others (in brackets, as little processor time it takes), medians of ${rounds} alternating runs\n`)
   console.log(`| | ${readers.join(' | ')} |`)
   console.log(`|---|${readers.map(() => '---|').join('')}`)
   const servers = new Map<string, Server>()
   for (const reader of readers) servers.set(reader, await start(reader))
   try {
-    for (const shape of Object.keys(shapes)) {
+    for (const shape of shapes) {
       const json = body(shape, bytes)
       const runs = new Map<string, Run[]>(readers.map(reader => [reader, []]))
       for (let round = 0; round <= rounds; round++) {
@@ -34,12 +54,12 @@ async function table (bytes: number, requests: number, readers: string[], rounds
         }
       }
       progress('')
-      const medians = readers.map(reader => ({ wall: median(runs.get(reader)!.map(run => run.wall)), cpu: median(runs.get(reader)!.map(run => run.cpu)) }))
-      const cells = medians.map(({ wall, cpu }, at) => {
-        const speed = (json.length * requests / wall / 1000).toFixed(0)
-        return at === 0 ? speed : `${speed} (${(wall / medians[0]!.wall).toFixed(1)}, ${(cpu / medians[0]!.cpu).toFixed(1)})`
+      const first = runs.get(readers[0]!)!
+      const cells = readers.slice(1).map(reader => {
+        const ratio = (of: keyof Run) => median(runs.get(reader)!.map((run, round) => run[of] / first[round]![of])).toFixed(2)
+        return `${ratio('wall')} (${ratio('cpu')})`
       })
-      console.log(`| ${shape} | ${cells.join(' | ')} |`)
+      console.log(`| ${shape} | ${(json.length * requests / median(first.map(run => run.wall)) / 1000).toFixed(0)} | ${cells.join(' | ')} |`)
     }
   } finally {
     for (const server of servers.values()) server.stop()
@@ -53,10 +73,6 @@ async function run (server: Server, json: Buffer, requests: number): Promise<Run
   const began = performance.now()
   for (let request = 0; request < requests; request++) await send(server, slices(json), json.length)
   return { wall: performance.now() - began, cpu: await server.cpu() - cpu }
-}
-
-function median (values: number[]): number {
-  return values.toSorted((a, b) => a - b)[values.length >> 1]!
 }
 
 function progress (text: string): void {
