@@ -1,6 +1,7 @@
 // Which rule finds the limit: goodput as a share of what the best of a sweep of static limits reached on the same arrivals.
 //
-//   node --import tsx bench/overload/simulation/index.ts [--quick]
+//   node --import tsx bench/overload/simulation/index.ts [--quick] [--seeds 1,2,3]
+import { parseArgs } from 'node:util'
 import { AdaptiveLimit } from '../../../plugins/concurrency/adaptive-limit.ts'
 import { progress } from '../../support/progress.ts'
 import { median } from '../../support/statistics.ts'
@@ -13,7 +14,8 @@ import { scenarios } from './scenarios.ts'
 import { workloads } from './workloads.ts'
 
 const quick = process.argv.includes('--quick')
-const SEEDS = quick ? [1, 2] : [1, 2, 3, 4, 5]
+const { seeds } = parseArgs({ options: { quick: { type: 'boolean' }, seeds: { type: 'string' } } }).values
+const SEEDS = seeds?.split(',').map(Number) ?? (quick ? [1, 2] : [1, 2, 3, 4, 5])
 const SECONDS = quick ? 10 : 20
 const LOADS = [0.6, 1, 2, 5]
 const SWEEP = [10, 16, 48, 100]
