@@ -1,0 +1,83 @@
+// CPU time a request of several servers, each in a process of its own, bursts of all of them in turn: a burst's absolute
+// figure belongs to the machine, its ratio to another's of the same round does not.
+import { fork, type ChildProcess } from 'node:child_process'
+import { once } from 'node:events'
+import { ClosedLoop } from './closed-loop.ts'
+import { progress } from './progress.ts'
+import { median } from './statistics.ts'
+
+export interface Bursts {
+  /** Says its port when it listens, and its CPU time in µs whenever it is sent a message. The variant is its argument. */
+  server: URL
+  variants: readonly string[]
+  request: string
+  connections: number
+  warmUp: number
+  rounds: number
+  requests: number
+}
+
+export class Contender {
+  readonly name: string
+  /** Microseconds of CPU time a request, by round. */
+  readonly perRequest: number[] = []
+  readonly #child: ChildProcess
+  readonly #load: ClosedLoop
+
+  private constructor (name: string, child: ChildProcess, load: ClosedLoop) {
+    this.name = name
+    this.#child = child
+    this.#load = load
+  }
+
+  static async start (name: string, { server, connections, request }: Bursts): Promise<Contender> {
+    const child = fork(server, [name], { execArgv: ['--import', 'tsx'] })
+    const [port] = await once(child, 'message')
+    return new Contender(name, child, await ClosedLoop.connect(port, connections, request))
+  }
+
+  async burst (requests: number): Promise<number> {
+    const before = await this.#cpu()
+    await this.#load.burst(requests)
+    return (await this.#cpu() - before) / requests
+  }
+
+  /** Its ratio to another one in each round. */
+  to (base: Contender): number[] {
+    return this.perRequest.map((value, round) => value / base.perRequest[round]!)
+  }
+
+  get median (): number { return median(this.perRequest) }
+
+  end (): void {
+    this.#load.close()
+    this.#child.disconnect()
+  }
+
+  async #cpu (): Promise<number> {
+    this.#child.send('cpu')
+    return (await once(this.#child, 'message'))[0]
+  }
+}
+
+export async function alternate (bursts: Bursts): Promise<Contender[]> {
+  const contenders: Contender[] = []
+  const warm = progress(bursts.variants.length, 'warming up')
+  for (const name of bursts.variants) {
+    const contender = await Contender.start(name, bursts)
+    await contender.burst(bursts.warmUp)
+    contenders.push(contender)
+    warm(contenders.length)
+  }
+  const rounds = progress(bursts.rounds, 'rounds')
+  for (let round = 0; round < bursts.rounds; round++) {
+    // Turned by one each round, so that nobody always runs behind the same neighbour.
+    for (let i = 0; i < contenders.length; i++) {
+      const contender = contenders[(round + i) % contenders.length]!
+      contender.perRequest.push(await contender.burst(bursts.requests))
+    }
+    rounds(round + 1)
+  }
+  for (const contender of contenders) contender.end()
+  return contenders
+}
