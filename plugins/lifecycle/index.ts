@@ -1,6 +1,6 @@
 // Answers liveness and readiness, and makes close() drain: it serves on while balancers notice, ends keep-alive with
-// each reply, and is over when the last reply is out. It prevents a close() that waits 73 s for idle connections.
-import type { Server } from 'node:http'
+// each reply, tells what lasts to end, and is over when the last reply is out. It prevents a close() that waits 73 s for
+// idle connections.
 import type { Http2Session } from 'node:http2'
 import type { FastifyInstance, RouteOptions } from 'fastify'
 import { admissionOf, type Stage } from '../shared/admission.ts'
@@ -9,18 +9,28 @@ import { definePlugin } from '../shared/define-plugin.ts'
 import { BadOption, Clash } from '../shared/errors.ts'
 import { listenersOf, optionsOf } from '../shared/fastify-internals.ts'
 import { EXEMPT } from '../shared/route.ts'
+import { sidePathsOf } from '../shared/side-paths.ts'
 import { drainChannel } from '../shared/telemetry.ts'
 import type { Ticket } from '../shared/ticket.ts'
-import { Connections, type Connection } from './connections.ts'
+import { Connections } from './connections.ts'
 import { Drain } from './drain.ts'
+import { Farewell } from './farewell.ts'
+import { closeListeners, watchListener } from './listeners.ts'
 import { readLifecycle, type Lifecycle, type LifecycleOptions } from './options.ts'
+import { Saturation } from './saturation.ts'
+import { SideListener, answer } from './side-listener.ts'
+import { closeOnSignals } from './signals.ts'
 
 export type { LifecycleOptions }
 
 export interface LifecycleDecorator {
-  /** Started and not draining. */
+  /** Started, not draining, and not saturated where `readyz.saturation` is set. */
   readonly ready: boolean
   readonly draining: boolean
+  /** Aborts when the server is about to close, behind `drainDelay`: time for event streams and WebSockets to end. */
+  readonly signal: AbortSignal
+  /** The port of the listener for probes, where `port` is set, once it listens. */
+  readonly port: number | undefined
   /** Takes the server out of rotation and resolves after `drainDelay`; it goes on serving until `close()`. */
   drain: () => Promise<void>
 }
@@ -31,16 +41,26 @@ declare module 'fastify' {
   }
 }
 
-interface Core { drain: Drain, connections: Connections, sessions: Set<Http2Session> }
+interface Core {
+  drain: Drain
+  saturation: Saturation | undefined
+  connections: Connections
+  sessions: Set<Http2Session>
+  /** Replies that began before their handler had settled, and event streams: those that may last. */
+  open: Set<Ticket>
+  side: SideListener | undefined
+}
 
 const kProbe = Symbol('fastify-surge.probe')
 type Probe = 'livez' | 'readyz'
 
 /** Fastify's own, when the app does not say: a preClose hook that takes longer makes close() fail. */
 const PLUGIN_TIMEOUT = 10_000
+/** For the app's own onClose hooks, when the process is told to end. */
+const HOOKS_MS = 2_000
 
-function createLifecycle (app: FastifyInstance, options: Lifecycle): Core {
-  const { drainDelay, closeTimeout } = options
+async function createLifecycle (app: FastifyInstance, options: Lifecycle): Promise<Core> {
+  const { drainDelay, closeTimeout, signals } = options
   const { pluginTimeout = PLUGIN_TIMEOUT } = optionsOf(app)
   if (pluginTimeout > 0 && drainDelay >= pluginTimeout) {
     throw new BadOption(`Expected \`lifecycle.drainDelay\` to be below Fastify's pluginTimeout (${pluginTimeout}), got ${drainDelay}: close() would fail before the server has drained. Raise pluginTimeout.`)
@@ -49,57 +69,90 @@ function createLifecycle (app: FastifyInstance, options: Lifecycle): Core {
     app.log.info('draining')
     drainChannel.publish({})
   })
-  const core: Core = { drain, connections: new Connections(), sessions: new Set() }
-  watchListener(app.server, core)
+  const connections = new Connections()
+  const sessions = new Set<Http2Session>()
+  const core: Core = {
+    drain,
+    saturation: options.saturation === false ? undefined : new Saturation(options.saturation, systemClock),
+    connections,
+    sessions,
+    open: new Set(),
+    side: undefined
+  }
+  const farewell = new Farewell(systemClock, endReply)
+  let deadline: NodeJS.Timeout | undefined
+
+  watchListener(app.server, connections, sessions)
   app.addHook('onListen', async function surgeWatchSecondaryListeners () {
-    for (const listener of listenersOf(app).slice(1)) watchListener(listener, core)
+    for (const listener of listenersOf(app).slice(1)) watchListener(listener, connections, sessions)
   })
   app.addHook('onReady', async function surgeReady () { drain.start() })
 
   app.addHook('preClose', async function surgeDrain () {
     await drain.drain()
-    const timer = setTimeout(() => {
-      app.log.warn(`close() took longer than ${closeTimeout} ms: ${core.connections.size} connections destroyed`)
-      core.connections.destroy()
-      for (const session of core.sessions) session.destroy()
+    deadline = setTimeout(() => {
+      app.log.warn(`close() took longer than ${closeTimeout} ms: ${connections.size} connections destroyed`)
+      connections.destroy()
+      for (const session of sessions) session.destroy()
     }, closeTimeout).unref()
-    app.server.once('close', () => clearTimeout(timer))
     // Only when Fastify has stopped listening, which it does as soon as the preClose hooks are through.
     setImmediate(() => {
-      core.connections.close()
-      for (const session of core.sessions) session.close()
+      connections.close()
+      for (const session of sessions) session.close()
+      farewell.start([...core.open].filter(lasts), closeTimeout)
     })
-    await closeSecondaryListeners(app, Math.min(closeTimeout, pluginTimeout > 0 ? pluginTimeout - drainDelay - 500 : Infinity))
+    await closeListeners(listenersOf(app).slice(1), Math.min(closeTimeout, pluginTimeout > 0 ? pluginTimeout - drainDelay - 500 : Infinity))
+  })
+  app.addHook('onClose', async function surgeClosed () {
+    clearTimeout(deadline)
+    farewell.stop()
   })
 
-  declareProbe(app, 'livez', options)
-  declareProbe(app, 'readyz', options)
+  if (signals.length > 0) {
+    const takeBack = closeOnSignals({ signals, within: drainDelay + closeTimeout + HOOKS_MS, log: app.log, close: () => app.close() })
+    app.addHook('onClose', async function surgeLetSignalsGo () { takeBack() })
+  }
+  if (options.listener !== false) core.side = openSideListener(app, core, options, options.listener)
+  else for (const probe of ['livez', 'readyz'] as const) declareProbe(app, probe, options)
   return core
 }
 
-function watchListener (listener: Server, { connections, sessions }: Core): void {
-  function watch (connection: Connection & NodeJS.EventEmitter): void {
-    connections.add(connection)
-    connection.once('close', () => connections.delete(connection))
+function openSideListener (app: FastifyInstance, core: Core, options: Lifecycle, listener: Exclude<Lifecycle['listener'], false>): SideListener {
+  const paths = sidePathsOf(app.server)
+  paths.served = true
+  const side = new SideListener(paths.handlers)
+  for (const probe of ['livez', 'readyz'] as const) {
+    const url = options[probe]
+    // It opens before the app's own does.
+    if (url !== false) paths.handlers.set(url, (_request, response) => answerSide(response, probe === 'livez' || (isReady(core) && app.server.listening)))
   }
-  const secure = 'setSecureContext' in listener
-  listener.on(secure ? 'secureConnection' : 'connection', watch)
-  listener.on('session', (session: Http2Session) => {
-    sessions.add(session)
-    session.once('close', () => sessions.delete(session))
-  })
-  // Node calls this one from server.close().
-  if ('closeIdleConnections' in listener) listener.closeIdleConnections = () => connections.closeIdle()
+  app.addHook('onReady', async function surgeOpenSideListener () { await side.listen(listener) })
+  // It answers until the very end: whoever asks then is to hear "not ready", not nothing.
+  app.addHook('onClose', async function surgeCloseSideListener () { await side.close() })
+  return side
+
+  function answerSide (response: Parameters<typeof answer>[0], healthy: boolean): void {
+    answer(response, healthy ? 200 : 503, healthy ? HEALTHY : UNHEALTHY)
+  }
 }
 
-/** Fastify closes the secondary listeners of 'localhost' without waiting for what they serve. */
-async function closeSecondaryListeners (app: FastifyInstance, atMost: number): Promise<void> {
-  const closed = listenersOf(app).slice(1).filter(listener => listener.listening)
-    .map(listener => new Promise<void>(resolve => listener.close(() => resolve())))
-  if (closed.length === 0) return
-  let timer
-  await Promise.race([Promise.all(closed), new Promise(resolve => { timer = setTimeout(resolve, atMost) })])
-  clearTimeout(timer)
+function isReady ({ drain, saturation }: Core): boolean {
+  return drain.ready && saturation?.saturated !== true
+}
+
+/** Upgrades and event streams. What else was begun by hand may be a download, which is cut by nothing but the deadline. */
+function lasts ({ request, reply }: Ticket): boolean {
+  if (request.raw.headers.upgrade !== undefined) return true
+  // Headers that were handed to writeHead() are in the head only.
+  const { raw } = reply as { raw: typeof reply.raw & { _header?: string } }
+  return String(reply.getHeader('content-type') ?? /^content-type: *(.*)$/im.exec(raw._header ?? '')?.[1]).startsWith('text/event-stream')
+}
+
+/** Ends a reply that lasts, with its connection, or with its stream in HTTP/2. */
+function endReply ({ closed, request: { raw } }: Ticket): void {
+  if (closed) return
+  if (raw.httpVersionMajor === 1) raw.socket.destroySoon()
+  else (raw as unknown as { stream: { close: () => void } }).stream.close()
 }
 
 function declareProbe (app: FastifyInstance, probe: Probe, options: Lifecycle): void {
@@ -122,40 +175,51 @@ function declareProbe (app: FastifyInstance, probe: Probe, options: Lifecycle): 
   })
 }
 
-function lifecycleStage ({ drain, connections }: Core): Stage<{ probe: Probe | undefined }> {
+function lifecycleStage (core: Core): Stage<{ probe: Probe | undefined }> {
+  const { drain, connections, saturation, open } = core
   return {
     name: 'lifecycle',
 
     configure: (_setting, route) => ({ probe: (route.config as any)[kProbe] }),
 
     enter (ticket, { probe }) {
-      connections.begin(ticket.request.raw.socket)
+      // Held for ever: its connection is about to end.
+      if (!connections.begin(ticket.request.raw.socket)) return false
       if (probe === undefined) return true
-      answerProbe(ticket, probe === 'livez' || drain.ready)
+      answerProbe(ticket, probe === 'livez' || isReady(core))
       return false
     },
 
-    overtaken (ticket) {
-      connections.begin(ticket.request.raw.socket)
-    },
-
     head (ticket) {
+      if (!ticket.refused && (!ticket.settled || isEventStream(ticket))) open.add(ticket)
+      if (!drain.draining) return
+      const { raw } = ticket.request
       // Node writes `Connection: close` by it; HTTP/2 has no such thing.
-      if (drain.draining && ticket.request.raw.httpVersionMajor === 1) ticket.reply.raw.shouldKeepAlive = false
+      if (raw.httpVersionMajor === 1 && connections.mayEnd(raw.socket)) ticket.reply.raw.shouldKeepAlive = false
     },
 
     close (ticket) {
+      open.delete(ticket)
+      if (saturation !== undefined && !ticket.route.exempt) saturation.record(ticket.refused && ticket.reply.statusCode === 503)
       connections.end(ticket.request.raw.socket)
     }
   }
 }
+
+function isEventStream ({ reply }: Ticket): boolean {
+  const type = reply.getHeader('content-type')
+  return typeof type === 'string' && type.startsWith('text/event-stream')
+}
+
+const HEALTHY = '{"status":"ok"}'
+const UNHEALTHY = '{"status":"unavailable"}'
 
 function answerProbe ({ reply }: Ticket, healthy: boolean): void {
   reply
     .code(healthy ? 200 : 503)
     .header('cache-control', 'no-store')
     .header('content-type', 'application/json; charset=utf-8')
-    .send(healthy ? '{"status":"ok"}' : '{"status":"unavailable"}')
+    .send(healthy ? HEALTHY : UNHEALTHY)
 }
 
 export default definePlugin<LifecycleOptions, Lifecycle, Core>({
@@ -169,8 +233,10 @@ export default definePlugin<LifecycleOptions, Lifecycle, Core>({
   attach (app, core) {
     const { drain } = core
     app.decorate('lifecycle', {
-      get ready () { return drain.ready },
+      get ready () { return isReady(core) },
       get draining () { return drain.draining },
+      get signal () { return drain.signal },
+      get port () { return core.side?.port },
       drain: () => drain.drain()
     })
     admissionOf(app).add(lifecycleStage(core))

@@ -48,3 +48,27 @@ test('connections that nobody added are left alone', () => {
   connections.destroy()
   assert.equal(stranger.destroyed, false)
 })
+
+test('a reply may say that it is the last while no other is in flight, and nothing is begun behind it', () => {
+  const connections = new Connections()
+  const connection = new FakeConnection()
+  connections.add(connection)
+  assert.equal(connections.begin(connection), true)
+  assert.equal(connections.begin(connection), true)
+  assert.equal(connections.mayEnd(connection), false)
+  connections.end(connection)
+  assert.equal(connections.mayEnd(connection), true)
+  assert.equal(connections.begin(connection), false)
+})
+
+test('what TLS runs on is ended at the deadline, and a handshake that ends too late at once', () => {
+  const connections = new Connections()
+  const [raw, secure] = [new FakeConnection(), new FakeConnection()]
+  connections.addUnderlying(raw)
+  connections.close()
+  assert.equal(raw.destroyed, false)
+  connections.add(secure)
+  assert.equal(secure.destroyed, true)
+  connections.destroy()
+  assert.equal(raw.destroyed, true)
+})

@@ -1,0 +1,40 @@
+// Watches the connections and sessions of every listener of a server, the secondary ones of 'localhost' too, which Fastify
+// forgets when it closes.
+import type { Server } from 'node:http'
+import type { Http2Session } from 'node:http2'
+import type { Connection, Connections } from './connections.ts'
+
+type Watched = Connection & NodeJS.EventEmitter
+
+export function watchListener (listener: Server, connections: Connections, sessions: Set<Http2Session>): void {
+  function watch (connection: Watched): void {
+    connections.add(connection)
+    connection.once('close', () => connections.delete(connection))
+  }
+  function watchUnderlying (connection: Watched): void {
+    connections.addUnderlying(connection)
+    connection.once('close', () => connections.deleteUnderlying(connection))
+  }
+  if ('setSecureContext' in listener) {
+    listener.on('secureConnection', watch)
+    listener.on('connection', watchUnderlying)
+  } else {
+    listener.on('connection', watch)
+  }
+  listener.on('session', (session: Http2Session) => {
+    sessions.add(session)
+    session.once('close', () => sessions.delete(session))
+  })
+  // Node calls this one from server.close().
+  if ('closeIdleConnections' in listener) listener.closeIdleConnections = () => connections.closeIdle()
+}
+
+/** Fastify closes the secondary listeners of 'localhost' without waiting for what they serve. `atMost` in milliseconds. */
+export async function closeListeners (listeners: Server[], atMost: number): Promise<void> {
+  const closed = listeners.filter(listener => listener.listening)
+    .map(listener => new Promise<void>(resolve => listener.close(() => resolve())))
+  if (closed.length === 0) return
+  let timer
+  await Promise.race([Promise.all(closed), new Promise(resolve => { timer = setTimeout(resolve, atMost) })])
+  clearTimeout(timer)
+}

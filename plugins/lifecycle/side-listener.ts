@@ -1,0 +1,60 @@
+// A small listener beside the app's, for probes and whatever else operators ask. It has an accept queue of its own, so that
+// 10,000 clients in front of the other one delay no liveness probe behind them.
+import http from 'node:http'
+import type { AddressInfo } from 'node:net'
+import type { SideHandler } from '../shared/side-paths.ts'
+
+export interface Address {
+  port: number
+  /** @default every address of the machine */
+  host?: string
+}
+
+const TIMEOUT_MS = 5_000
+const MAX_CONNECTIONS = 100
+
+export class SideListener {
+  readonly #server: http.Server
+
+  constructor (handlers: ReadonlyMap<string, SideHandler>) {
+    this.#server = http.createServer({ headersTimeout: TIMEOUT_MS, requestTimeout: TIMEOUT_MS, connectionsCheckingInterval: 1_000, keepAliveTimeout: TIMEOUT_MS }, (request, response) => {
+      const handler = handlers.get(request.url!.split('?', 1)[0]!)
+      if (handler === undefined) answer(response, 404)
+      else if (request.method !== 'GET' && request.method !== 'HEAD') answer(response, 405)
+      else handler(request, response)
+    })
+    this.#server.maxConnections = MAX_CONNECTIONS
+    // The app's own listener keeps the process alive.
+    this.#server.unref()
+  }
+
+  /** The port that it listens on. */
+  get port (): number | undefined {
+    return (this.#server.address() as AddressInfo | null)?.port
+  }
+
+  /** Rejects when the port is taken. */
+  async listen ({ port, host }: Address): Promise<void> {
+    await new Promise<void>((resolve, reject) => {
+      this.#server.once('error', reject)
+      this.#server.listen(port, host, () => {
+        this.#server.removeListener('error', reject)
+        resolve()
+      })
+    })
+  }
+
+  async close (): Promise<void> {
+    if (!this.#server.listening) return
+    await new Promise(resolve => {
+      this.#server.close(resolve)
+      this.#server.closeAllConnections()
+    })
+  }
+}
+
+/** Ends a reply with a JSON body that says no more than its status. */
+export function answer (response: http.ServerResponse, status: number, body = JSON.stringify({ statusCode: status, error: http.STATUS_CODES[status] })): void {
+  response.writeHead(status, { 'content-type': 'application/json; charset=utf-8', 'cache-control': 'no-store', 'content-length': Buffer.byteLength(body) })
+  response.end(body)
+}
