@@ -137,6 +137,8 @@ function concurrencyStage (gates: Map<string, Gate>, options: ResolvedOptions, d
       }
     },
 
+    priority: (ticket, route) => route.priority(ticket),
+
     enter (ticket, route) {
       const waiter = new TicketWaiter(ticket, route, dryRun)
       ticket.waiter = waiter

@@ -15,7 +15,8 @@ import type { Ticket } from '../shared/ticket.ts'
 import { DEFAULT_STATUS_URL, registerOfficial } from './official.ts'
 import { handlerRule, readPressure, routeRule, type Pressure, type PressureHandler, type PressureOptions } from './options.ts'
 import { Sampler } from './sampler.ts'
-import { measured, verdict, type PressureType, type Sample } from './verdict.ts'
+import { Shedding } from './shedding.ts'
+import { measured, type PressureType, type Sample } from './verdict.ts'
 
 export type { PressureHandler, PressureOptions, PressureType }
 
@@ -31,8 +32,8 @@ declare module 'fastify' {
 interface Core {
   /** The last sample. */
   sample: () => Sample
-  /** What is past its limit now. */
-  verdict: () => PressureType | undefined
+  /** What a request of this priority is shed for now. */
+  verdict: (priority: 0 | 1 | 2) => PressureType | undefined
 }
 
 const RESOLUTION = 10
@@ -46,9 +47,10 @@ async function createPressure (app: FastifyInstance, options: Pressure): Promise
     }
   }
   const official = await registerOfficial(app, options)
+  const shedding = new Shedding(options, options.hysteresis)
   const histogram = monitorEventLoopDelay({ resolution: RESOLUTION })
   // Its timer comes behind the official one of the same length, whose numbers it reads.
-  const sampler = new Sampler({ memory: official.memory, histogram, resolution: RESOLUTION }, options.sampleInterval, systemClock)
+  const sampler = new Sampler({ memory: official.memory, histogram, resolution: RESOLUTION }, options.sampleInterval, systemClock, sample => shedding.sampled(sample))
   // Not before: what blocks the loop is the boot itself, and the first second of a new server would be refused for it.
   app.addHook('onReady', async function surgeStartSampling () {
     histogram.enable()
@@ -60,7 +62,8 @@ async function createPressure (app: FastifyInstance, options: Pressure): Promise
   })
   return {
     sample: () => sampler.last,
-    verdict: () => verdict(sampler.last, official.healthy(), options)
+    // A failed check says that nobody can be served, the critical no more than others.
+    verdict: priority => shedding.sheds(priority) ? shedding.type : official.healthy() ? undefined : 'healthCheck'
   }
 }
 
@@ -118,7 +121,7 @@ function pressureStage (core: Core, options: Pressure, suite: SuiteState, dryRun
     },
 
     enter (ticket, { handler }) {
-      const type = core.verdict()
+      const type = core.verdict(ticket.priority)
       if (type === undefined) return true
       if (dryRun) return ticket.refuse(refusals[type], dryRun)
       if (handler !== undefined) return ask(ticket, handler, type)
@@ -149,7 +152,7 @@ export default definePlugin<PressureOptions, Pressure, Core>({
 
   attach (app, core, options, suite) {
     app.decorate('memoryUsage', () => ({ ...core.sample() }))
-    app.decorate('isUnderPressure', () => core.verdict() !== undefined)
+    app.decorate('isUnderPressure', () => core.verdict(1) !== undefined)
     admissionOf(app).add(pressureStage(core, options, suite, options.dryRun ?? suite.dryRun))
     watchForLater(app, '@fastify/under-pressure', 'pressure', 'pressure')
   }

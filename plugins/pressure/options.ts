@@ -29,6 +29,8 @@ export interface Pressure {
   maxRssBytes: number | false
   /** Share of a sample that the loop was busy, from 0 to 1; false is off. @default false */
   maxEventLoopUtilization: number | false
+  /** Share of a limit that a value must fall below it before everybody is let in again; from 0 to below 1. @default 0.1 */
+  hysteresis: number
   /** 'interval' measures each sample, 'cumulative' the time since start. @default 'interval' */
   eventLoopUtilizationMode: 'interval' | 'cumulative'
   /** Milliseconds between two samples. An integer ≥ 10. @default 1000 */
@@ -56,6 +58,7 @@ export interface PressureOptions extends Omit<FastifyUnderPressureOptions, 'maxE
   maxHeapUsedBytes?: number | false
   maxRssBytes?: number | false
   maxEventLoopUtilization?: number | false
+  hysteresis?: number
   exposeStatusRoute?: boolean | string | StatusRoute
   pressureHandler?: PressureHandler
   dryRun?: boolean
@@ -97,6 +100,7 @@ const rules: Rules<Pressure> = {
   maxHeapUsedBytes: orOff(integer(0)),
   maxRssBytes: orOff(integer(0)),
   maxEventLoopUtilization: orOff(number(0, 1)),
+  hysteresis: { expects: 'a number from 0 to below 1', accepts: value => number(0, 1).accepts(value) && value !== 1 },
   eventLoopUtilizationMode: oneOf('interval', 'cumulative'),
   sampleInterval: milliseconds(10),
   healthCheck: either(oneOf(false), func),
@@ -116,6 +120,7 @@ export function readPressure (input: PressureOptions): Pressure {
     maxHeapUsedBytes: defaultMaxHeap(getHeapStatistics().heap_size_limit, [...process.execArgv, process.env.NODE_OPTIONS].join(' ')),
     maxRssBytes: false,
     maxEventLoopUtilization: false,
+    hysteresis: 0.1,
     eventLoopUtilizationMode: 'interval',
     sampleInterval: 1000,
     healthCheck: undefined,

@@ -22,10 +22,13 @@ export class Sampler {
   readonly #sources: Sources
   readonly #interval: number
   readonly #clock: Clock
+  readonly #taken: (sample: Sample) => void
   #due = 0
   #timer: unknown
 
-  constructor (sources: Sources, interval: number, clock: Clock) {
+  /** `taken` is handed each sample. */
+  constructor (sources: Sources, interval: number, clock: Clock, taken: (sample: Sample) => void = () => {}) {
+    this.#taken = taken
     this.#sources = sources
     this.#interval = interval
     this.#clock = clock
@@ -54,5 +57,6 @@ export class Sampler {
     const delay = histogram.count === 0 ? this.#clock.now() - this.#due : histogram.percentile(99) / 1e6 - resolution
     histogram.reset()
     this.last = { eventLoopDelay: Math.max(0, delay), heapUsed, rssBytes, eventLoopUtilized }
+    this.#taken(this.last)
   }
 }

@@ -27,6 +27,8 @@ export interface Stage<Settings = any> {
   enter: (ticket: Ticket, settings: Settings) => boolean
   /** A hook ahead of the suite answered: no stage was entered, and the head and the end of the reply are still to come. */
   overtaken?: (ticket: Ticket) => void
+  /** The priority that the route gives a request, for stages before this one: 0 is critical, 2 is first to go. */
+  priority?: (ticket: Ticket, settings: Settings) => unknown
   /** The handler is done: its payload is on its way through onSend, or was dropped because the suite answered before it. */
   answered?: (ticket: Ticket) => void
   /** The reply's head is being written: the first byte, also of a raw writer; for an upgrade, the hijack. */
@@ -150,6 +152,18 @@ export class Ticket {
   overtake (): void {
     this.settled = true
     for (const stage of this.#watching) stage.overtaken?.(this)
+  }
+
+  /** 0 is critical, 2 is first to go; 1 where no stage of this context knows better. */
+  get priority (): 0 | 1 | 2 {
+    const { stages } = this.#admission
+    for (let index = 0; index < stages.length; index++) {
+      const settings = this.route.settings[index]
+      if (settings === undefined) continue
+      const priority = stages[index]!.priority?.(this, settings)
+      if (priority === 0 || priority === 2) return priority
+    }
+    return 1
   }
 
   /** True while the app may still be at work for this request. */

@@ -5,6 +5,7 @@ import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
 import Fastify, { type FastifyInstance, type FastifyServerOptions } from 'fastify'
 import underPressure from '@fastify/under-pressure'
+import concurrency from '../../plugins/concurrency/index.ts'
 import lifecycle from '../../plugins/lifecycle/index.ts'
 import pressure, { type PressureHandler, type PressureOptions } from '../../plugins/pressure/index.ts'
 import { setSuiteState } from '../../plugins/shared/suite-state.ts'
@@ -58,6 +59,21 @@ test('past a limit everything but `pressure: false` routes gets a prepared 503',
   const retryAfter = Number(refused.headers['retry-after'])
   assert.ok(Number.isInteger(retryAfter) && retryAfter >= 10 && retryAfter <= 16, String(retryAfter))
   assert.equal((await app.inject('/spared')).body, 'served')
+})
+
+test('the priority that a route has at its gate is its priority here', async t => {
+  const limit = process.memoryUsage().rss * 100
+  const app = Fastify()
+  t.after(() => app.close())
+  // Far below its limit and within its hysteresis: nobody but the unimportant is shed, and the critical least of all.
+  await app.register(pressure, { maxHeapUsedBytes: false, maxEventLoopDelay: false, maxRssBytes: limit, hysteresis: 0.9999, sampleInterval: 10 })
+  await app.register(concurrency, {})
+  for (const priority of [0, 1, 2] as const) app.get(`/${priority}`, { config: { concurrency: { priority } } }, async () => 'served')
+  await app.ready()
+  await eventually(() => app.memoryUsage().rssBytes > 0, 'first sample')
+  assert.equal(app.isUnderPressure(), false)
+  const statuses = await Promise.all([0, 1, 2].map(async priority => (await app.inject(`/${priority}`)).statusCode))
+  assert.deepEqual(statuses, [200, 200, 503])
 })
 
 test('each limit sheds, a limit that is off does not', async t => {
