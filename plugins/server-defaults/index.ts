@@ -1,8 +1,14 @@
-// Gives every listener timeouts and keep-alive that hold under load, and says at boot which settings are unsafe. It
-// prevents connections that nobody ends, and 502s from a balancer that outlives the server's keep-alive.
+// Gives every listener limits of time and number that hold for each connection, and says at boot which settings are
+// unsafe. It prevents connections that nobody ends, and 502s from a balancer that outlives the server's keep-alive.
+import type { Server } from 'node:http'
+import type { Http2Server } from 'node:http2'
+import type { FastifyInstance } from 'fastify'
+import { systemClock } from '../shared/clock.ts'
 import { definePlugin } from '../shared/define-plugin.ts'
 import { addNodeOptions, listenersOf, optionsOf } from '../shared/fastify-internals.ts'
-import { defaults, readServerDefaults, type ServerDefaultsOptions } from './options.ts'
+import { RefusalLog } from '../shared/telemetry.ts'
+import { ListenerGuard } from './listener-guard.ts'
+import { defaults, readServerDefaults, type GivenServerDefaults, type Http2Limits, type ServerDefaultsOptions } from './options.ts'
 import { serverOptions } from './server-options.ts'
 import { applySettings, type Listener } from './settings.ts'
 import { unsafeSettings } from './warnings.ts'
@@ -10,20 +16,46 @@ import { unsafeSettings } from './warnings.ts'
 export type { ServerDefaultsOptions }
 export { serverOptions }
 
-export default definePlugin<ServerDefaultsOptions, ServerDefaultsOptions, null>({
+function timeoutsOf ({ headersTimeout, keepAliveTimeout }: Listener): { headersTimeout?: number, keepAliveTimeout?: number } {
+  return { ...(headersTimeout ? { headersTimeout } : {}), ...(keepAliveTimeout ? { keepAliveTimeout } : {}) }
+}
+
+/** HTTP/2 allows 2³²−1 streams by default; a number that the app gave its server stays. */
+function limitStreams (app: FastifyInstance, listener: Server, given: Http2Limits | undefined): void {
+  if (!('updateSettings' in listener)) return
+  const { http, https } = optionsOf(app) as { http?: NodeOptions | null, https?: NodeOptions | boolean | null }
+  const node = typeof https === 'object' && https !== null ? https : http
+  const set = node?.settings?.maxConcurrentStreams
+  const { maxConcurrentStreams } = given ?? defaults.http2
+  if (set === undefined || set === defaults.http2.maxConcurrentStreams) (listener as unknown as Http2Server).updateSettings({ maxConcurrentStreams })
+}
+
+interface NodeOptions { settings?: { maxConcurrentStreams?: number } }
+
+export default definePlugin<ServerDefaultsOptions, GivenServerDefaults, null>({
   name: 'server-defaults',
   key: 'serverDefaults',
   read: readServerDefaults,
   perServer: true,
 
-  create (app, given) {
+  create (app, given, { dryRun }) {
     const server = app.server as Listener
     for (const conflict of applySettings(server, given, defaults)) app.log.warn(conflict)
     // Read once, when a listener begins to listen: too late for the hook below.
     addNodeOptions(app, { connectionsCheckingInterval: given.checkInterval ?? defaults.checkInterval })
 
+    // As they are on the listener: what was set there before holds.
+    const { headersTimeout, keepAliveTimeout } = { ...defaults, ...given, ...timeoutsOf(server) }
+    const guard = new ListenerGuard({ ...defaults, ...given, headersTimeout, keepAliveTimeout }, systemClock, new RefusalLog(app.log, systemClock), dryRun)
+    guard.watch(app.server)
+    limitStreams(app, app.server, given.http2)
+
     app.addHook('onListen', async function surgeSecondaryListeners () {
-      for (const listener of listenersOf(app).slice(1)) applySettings(listener as Listener, given, defaults)
+      for (const listener of listenersOf(app).slice(1)) {
+        applySettings(listener as Listener, given, defaults)
+        guard.watch(listener)
+        limitStreams(app, listener, given.http2)
+      }
     })
 
     const { trustProxy, return503OnClosing = true } = optionsOf(app)

@@ -7,11 +7,11 @@ import type { FastifyBaseLogger, FastifyHttp2Options, FastifyHttp2SecureOptions,
 import { checkTimeouts, defaults } from './options.ts'
 
 /** Options of node:http that Fastify passes on, inside `http` or, where that is set, inside `https`. */
-interface NodeOptions { headersTimeout?: number, connectionsCheckingInterval?: number }
+interface NodeOptions { headersTimeout?: number, connectionsCheckingInterval?: number, settings?: object }
 
 /**
- * The options for `Fastify()`: `keepAliveTimeout` 72 s, `headersTimeout` 20 s checked every 5 s, no answer of 503 to
- * requests that come in while the server drains. Whatever the user set stays as it is.
+ * The options for `Fastify()`: `keepAliveTimeout` 72 s, `headersTimeout` 20 s checked every 5 s, 100 streams to an HTTP/2
+ * session, no answer of 503 to requests that come in while the server drains. Whatever the user set stays as it is.
  * @throws FST_SURGE_BAD_OPTION when `headersTimeout` is above `requestTimeout`
  */
 export function serverOptions<Server extends http2.Http2SecureServer, Logger extends FastifyBaseLogger = FastifyBaseLogger> (options: FastifyHttp2SecureOptions<Server, Logger>): FastifyHttp2SecureOptions<Server, Logger>
@@ -27,9 +27,14 @@ export function serverOptions (options: object = {}): object {
     return503OnClosing: false,
     ...user
   }
-  if (user.http2) return merged // has neither of the two below
   const secure = typeof user.https === 'object' && user.https !== null
   const node = (secure ? user.https : user.http) as NodeOptions | undefined | null
+  if (user.http2) {
+    const { maxConcurrentStreams } = defaults.http2
+    // Has neither of the two below; an `https` that is not set means HTTP/2 without TLS.
+    merged[secure ? 'https' : 'http'] = { ...node, settings: { maxConcurrentStreams, ...node?.settings } }
+    return merged
+  }
   checkTimeouts(node?.headersTimeout, requestTimeout)
   merged[secure ? 'https' : 'http'] = {
     headersTimeout: requestTimeout > 0 ? Math.min(defaults.headersTimeout, requestTimeout) : defaults.headersTimeout,

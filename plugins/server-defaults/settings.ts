@@ -23,7 +23,7 @@ const UNTOUCHED: Record<Adjustable, readonly unknown[]> = {
 
 export type Listener = Partial<Record<typeof ADJUSTABLE[Adjustable], number | null>>
 
-type Settings = Partial<Record<Adjustable, number>>
+type Settings = Partial<Record<Adjustable, number | undefined>>
 
 /** Sets what may be set on `listener`, `given` before `defaults`; returns a sentence for each conflict. */
 export function applySettings (listener: Listener, given: Settings, defaults: Settings): string[] {

@@ -32,6 +32,23 @@ export const QuotaUnavailable = createError('FST_SURGE_QUOTA_UNAVAILABLE', 'The 
 /** 403: the client went on past its quota until it was banned. */
 export const Banned = createError('FST_SURGE_BANNED', 'Banned after too many requests over the limit', 403)
 
+/** 408: the body of the request comes in below the minimum rate. */
+export const SlowBody = createError('FST_SURGE_SLOW_BODY', 'The request body comes in too slowly', 408)
+/** No client sees this: nothing of a reply moved for `writeStallTimeout`, and the connection was destroyed. */
+export const WriteStalled = createError('FST_SURGE_WRITE_STALL', 'The client does not read its reply', 503)
+/** No client sees this: the TLS handshake took too long, and the connection was destroyed. */
+export const HandshakeTimeout = createError('FST_SURGE_HANDSHAKE', 'The TLS handshake took too long', 408)
+/** No client sees this: its address has `maxConnectionsPerIp` connections, and this one was dropped. */
+export const TooManyConnections = createError('FST_SURGE_CONNECTIONS_PER_IP', 'Too many connections from one address', 503)
+/** 503: more than `maxPipelined` requests of one connection wait for their replies. */
+export const PipelineFull = createError('FST_SURGE_PIPELINE_FULL', 'Too many requests are pipelined on this connection', 503)
+/** 431: the request has more than `maxHeaders` header fields. */
+export const TooManyHeaders = createError('FST_SURGE_TOO_MANY_HEADERS', 'The request has too many header fields', 431)
+/** 400: the request has more than one Host (RFC 9112 section 3.2). */
+export const DuplicateHost = createError('FST_SURGE_DUPLICATE_HOST', 'The request has more than one Host header', 400)
+/** An HTTP/2 error ENHANCE_YOUR_CALM: the client opens and resets streams too often. */
+export const StreamResets = createError('FST_SURGE_STREAM_RESETS', 'Too many streams are reset', 503)
+
 /** 412: `If-Match` or `If-Unmodified-Since` does not hold for the current representation (RFC 9110 section 13.2.2). */
 export const PreconditionFailed = createError('FST_SURGE_PRECONDITION_FAILED', 'The representation is not the one that the request expects', 412)
 /** 406: the request excludes `identity` and every content coding that the route has (RFC 9110 section 12.5.3). */

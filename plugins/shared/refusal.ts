@@ -26,9 +26,6 @@ export interface Refusal {
 /** Shapes the body of a refusal: what it returns is sent instead of the default body; `undefined` keeps the default. */
 export type OnRefused = (request: FastifyRequest, reply: FastifyReply, refusal: Refusal) => unknown
 
-/** A request body up to this size that stays unread does not end the connection: closing each would churn a balancer's pool. */
-const UNREAD_BODY_KEPT_BYTES = 64 * 1024
-
 interface CodedError { code: string, statusCode?: number, message: string }
 
 /** Prepares the reply for an error class of errors.ts; `wording` replaces its message. */
@@ -49,19 +46,11 @@ export function jitteredRetryAfter (atLeast: number, random: () => number = Math
   return base + Math.floor(random() * (Math.min(10, Math.ceil(base / 2)) + 2))
 }
 
-/** True when answering now leaves so much of the request's body unread that the connection has to end with the reply. */
-export function leavesTooMuchUnread (request: FastifyRequest): boolean {
-  const { raw } = request
-  if (raw.complete) return false
-  return raw.headers['transfer-encoding'] !== undefined || Number(raw.headers['content-length'] ?? 0) > UNREAD_BODY_KEPT_BYTES
-}
-
 /** Sends the refusal. The reply passes the user's onSend hooks, not their error handler. `retryAfter` is this request's own wait, in seconds. */
 export function sendRefusal (request: FastifyRequest, reply: FastifyReply, refusal: Refusal, onRefused: OnRefused | undefined, retryAfter = refusal.retryAfter): void {
   reply.code(refusal.statusCode)
   reply.header('cache-control', 'no-store')
   if (retryAfter !== undefined) reply.header('retry-after', jitteredRetryAfter(retryAfter))
-  if (request.raw.httpVersionMajor === 1 && leavesTooMuchUnread(request)) reply.header('connection', 'close')
   const body = onRefused?.(request, reply, refusal)
   if (body !== undefined) {
     reply.send(body)

@@ -10,6 +10,7 @@ import { sendRefusal, type Refusal } from './refusal.ts'
 import type { Route, RouteFacts } from './route.ts'
 import type { SuiteState } from './suite-state.ts'
 import type { RefusalLog } from './telemetry.ts'
+import { endUnreadBody } from './unread-body.ts'
 
 /** The stages in the order in which a request meets them. */
 export const STAGES = ['metrics', 'lifecycle', 'pressure', 'rate-limit', 'deadline', 'concurrency'] as const
@@ -241,6 +242,7 @@ function closedReply (this: ServerResponse): void {
 function watchedWriteHead (this: ServerResponse, ...args: Parameters<ServerResponse['writeHead']>): ServerResponse {
   const ticket = ticketOf(this.req)!
   ticket.head()
+  if (args[0] >= 400) endUnreadBody(this.req, this)
   return ticket.writeHead.apply(this, args)
 }
 

@@ -37,12 +37,14 @@ test('serverOptions() overwrites nothing that the user set', () => {
   assert.deepEqual(merged.http, { headersTimeout: 5_000, connectionsCheckingInterval: 5_000, maxHeaderSize: 4096 })
 })
 
-test('serverOptions() puts node:http options inside https where that is set, and leaves HTTP/2 alone', () => {
+test('serverOptions() puts node:http options inside https where that is set, and limits the streams of HTTP/2', () => {
   const https: any = serverOptions({ https: { headersTimeout: 7_000 } as object })
   assert.deepEqual(https.https, { headersTimeout: 7_000, connectionsCheckingInterval: 5_000 })
   assert.equal(https.http, undefined)
   const http2: any = serverOptions({ http2: true })
-  assert.equal(http2.http, undefined)
+  assert.deepEqual(http2.http, { settings: { maxConcurrentStreams: 100 } })
+  const secure: any = serverOptions({ http2: true, https: { settings: { maxConcurrentStreams: 7 } } as object })
+  assert.deepEqual([secure.https, secure.http], [{ settings: { maxConcurrentStreams: 7 } }, undefined])
 })
 
 test('a header limit above the request limit is impossible, a default one gives way', () => {

@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { QueueFull } from '../../plugins/shared/errors.ts'
-import { jitteredRetryAfter, leavesTooMuchUnread, prepareRefusal, problemJson } from '../../plugins/shared/refusal.ts'
+import { jitteredRetryAfter, prepareRefusal, problemJson } from '../../plugins/shared/refusal.ts'
+import { leavesTooMuchUnread } from '../../plugins/shared/unread-body.ts'
 
 test('a prepared refusal has the body that Fastify gives an error', () => {
   const refusal = prepareRefusal('concurrency', 'queue_full', QueueFull, 1)
@@ -19,7 +20,7 @@ test('Retry-After is an integer, never below the wait, and spread', () => {
 })
 
 test('a body is too much to leave unread when it is chunked or above 64 KB, and not when it is in already', () => {
-  const unread = (complete: boolean, headers: object) => leavesTooMuchUnread({ raw: { complete, headers } } as any)
+  const unread = (complete: boolean, headers: object) => leavesTooMuchUnread({ complete, headers } as any)
   assert.equal(unread(false, {}), false)
   assert.equal(unread(false, { 'content-length': '65536' }), false)
   assert.equal(unread(false, { 'content-length': '65537' }), true)

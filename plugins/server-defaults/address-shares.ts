@@ -1,0 +1,41 @@
+// Counts the connections of each client address. It prevents one client from taking all that a server may have; an
+// IPv6 client owns a whole /64, so that is what counts as its address.
+
+/** An IPv4 address as it is, mapped ones too; the /64 of an IPv6 address. */
+export function addressBlock (address: string): string {
+  if (!address.includes(':')) return address
+  const [text] = address.toLowerCase().split('%') as [string]
+  const mapped = /^::ffff:(\d+\.\d+\.\d+\.\d+)$/.exec(text)
+  if (mapped !== null) return mapped[1]!
+  const [head, tail] = text.split('::').map(half => half === '' ? [] : half.split(':')) as [string[], string[]?]
+  const groups = tail === undefined ? head : [...head, ...new Array(Math.max(0, 8 - head.length - tail.length)).fill('0'), ...tail]
+  return groups.slice(0, 4).map(group => parseInt(group, 16).toString(16)).join(':') + '::/64'
+}
+
+export class AddressShares {
+  readonly #limit: number
+  readonly #counts = new Map<string, number>()
+
+  constructor (limit: number) {
+    this.#limit = limit
+  }
+
+  /** Addresses that have a connection. */
+  get size (): number {
+    return this.#counts.size
+  }
+
+  /** False when the block has its share already. */
+  take (block: string): boolean {
+    const count = this.#counts.get(block) ?? 0
+    if (count >= this.#limit) return false
+    this.#counts.set(block, count + 1)
+    return true
+  }
+
+  give (block: string): void {
+    const count = this.#counts.get(block)!
+    if (count === 1) this.#counts.delete(block)
+    else this.#counts.set(block, count - 1)
+  }
+}

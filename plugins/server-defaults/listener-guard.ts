@@ -1,0 +1,209 @@
+// Puts one listener under the limits: every connection under the sweep, and every request past a look at its head and its
+// place in the pipeline before Fastify sees it.
+import type { IncomingMessage, Server, ServerResponse } from 'node:http'
+import type { Http2Session, ServerHttp2Stream } from 'node:http2'
+import type { Socket } from 'node:net'
+import type { Clock } from '../shared/clock.ts'
+import { DuplicateHost, HandshakeTimeout, PipelineFull, SlowBody, StreamResets, TooManyConnections, TooManyHeaders, WriteStalled } from '../shared/errors.ts'
+import { jitteredRetryAfter, prepareRefusal, type Refusal } from '../shared/refusal.ts'
+import type { RefusalLog } from '../shared/telemetry.ts'
+import { closeAfter, dropFurtherRequests } from '../shared/unread-body.ts'
+import { AddressShares, addressBlock } from './address-shares.ts'
+import { Connection, type ConnectionLimits, type Cut } from './connection.ts'
+import { holdContinue } from './expectation.ts'
+import type { ServerDefaults } from './options.ts'
+import { pipelineVerdict } from './pipeline.ts'
+import { DUPLICATE_HOST, HAS_BODY, inspectHead, TOO_MANY_FIELDS } from './request-head.ts'
+import { Session } from './session.ts'
+import { Sweep } from './sweep.ts'
+import { Http2SessionWire, Http2StreamWire, SocketWire } from './wires.ts'
+
+const by = 'server-defaults'
+const refusals = {
+  handshake: prepareRefusal(by, 'handshake', HandshakeTimeout),
+  slow_body: prepareRefusal(by, 'slow_body', SlowBody),
+  write_stall: prepareRefusal(by, 'write_stall', WriteStalled),
+  stream_resets: prepareRefusal(by, 'stream_resets', StreamResets),
+  connections_per_ip: prepareRefusal(by, 'connections_per_ip', TooManyConnections),
+  pipeline_full: prepareRefusal(by, 'pipeline_full', PipelineFull, 1),
+  too_many_headers: prepareRefusal(by, 'too_many_headers', TooManyHeaders),
+  duplicate_host: prepareRefusal(by, 'duplicate_host', DuplicateHost)
+}
+
+type Handler = (req: IncomingMessage, res: ServerResponse) => void
+
+interface Watched { connection: Connection, wire: SocketWire, guard: ListenerGuard }
+interface WatchedSession { session: Session, wire: Http2SessionWire }
+
+const kWatched = Symbol('fastify-surge.watched')
+type WatchedSocket = Socket & { [kWatched]?: Watched, _parent?: WatchedSocket }
+
+export class ListenerGuard {
+  readonly #limits: ServerDefaults & ConnectionLimits
+  readonly #clock: Clock
+  readonly #log: RefusalLog
+  readonly #dryRun: boolean
+  readonly #sweep: Sweep
+  readonly #shares: AddressShares | undefined
+  readonly #sessions = new WeakMap<Http2Session, WatchedSession>()
+
+  constructor (limits: ServerDefaults, clock: Clock, log: RefusalLog, dryRun: boolean) {
+    this.#limits = { ...limits, handshakeTimeout: limits.headersTimeout }
+    this.#clock = clock
+    this.#log = log
+    this.#dryRun = dryRun
+    this.#sweep = new Sweep(limits.checkInterval, clock)
+    if (limits.maxConnectionsPerIp !== undefined) this.#shares = new AddressShares(limits.maxConnectionsPerIp)
+  }
+
+  /** To be called once a listener, behind its own handlers. */
+  watch (listener: Server): void {
+    const secure = 'setSecureContext' in listener
+    listener.on('connection', socket => this.#connected(listener, socket, secure))
+    if (secure) listener.on('secureConnection', this.#secured)
+    if ('updateSettings' in listener) {
+      listener.on('session', this.#session)
+      listener.prependListener('stream', this.#stream)
+    }
+    listener.on('checkContinue', (req, res) => this.#expected(listener, req, res))
+    this.#guardRequests(listener)
+  }
+
+  /** Counts and logs; false in a dry run. */
+  #refuses (refusal: Refusal): boolean {
+    this.#log.record(refusal, '*', this.#dryRun)
+    return !this.#dryRun
+  }
+
+  readonly #onCut = (why: Cut | 'stream_resets'): boolean => this.#refuses(refusals[why])
+
+  #connected (listener: Server, socket: WatchedSocket, secure: boolean): void {
+    if (socket.destroyed || !this.#admitted(socket)) return
+    const wire = new SocketWire(listener, socket, this.#onCut)
+    const connection = new Connection(wire, this.#limits, this.#clock.now(), secure)
+    socket[kWatched] = { connection, wire, guard: this }
+    this.#sweep.add(connection)
+    socket.once('close', closedSocket)
+  }
+
+  #admitted (socket: Socket): boolean {
+    const { remoteAddress } = socket
+    // A Unix socket has none.
+    if (this.#shares === undefined || remoteAddress === undefined) return true
+    const block = addressBlock(remoteAddress)
+    if (this.#shares.take(block)) {
+      socket.once('close', () => this.#shares!.give(block))
+    } else if (this.#refuses(refusals.connections_per_ip)) {
+      socket.destroy()
+      return false
+    }
+    return true
+  }
+
+  forget (connection: Connection): void {
+    this.#sweep.delete(connection)
+  }
+
+  readonly #secured = (socket: WatchedSocket): void => {
+    const watched = socket._parent?.[kWatched]
+    if (watched === undefined) return
+    socket[kWatched] = watched
+    watched.wire.secured(socket)
+    watched.connection.secured()
+  }
+
+  readonly #session = (http2Session: Http2Session): void => {
+    const wire = new Http2SessionWire(http2Session, this.#onCut)
+    const session = new Session(wire, { ...this.#limits, ...this.#limits.http2 }, this.#clock.now())
+    this.#sessions.set(http2Session, { session, wire })
+    this.#sweep.add(session)
+    http2Session.once('close', () => this.#sweep.delete(session))
+  }
+
+  readonly #stream = (stream: ServerHttp2Stream, _headers: unknown, flags: number): void => {
+    const session = stream.session && this.#sessions.get(stream.session)?.session
+    if (session === undefined) return
+    const wire = new Http2StreamWire(stream, (flags & END_STREAM) === 0)
+    session.open(wire, this.#clock.now())
+    stream.once('aborted', () => session.reset(this.#clock.now()))
+    stream.once('close', () => session.closed(wire, this.#clock.now()))
+  }
+
+  /** Takes the place of the listener's own handlers, because an event cannot be kept from those behind. */
+  #guardRequests (listener: Server): void {
+    const handlers = listener.listeners('request') as Handler[]
+    listener.removeAllListeners('request')
+    const guard = this
+    listener.on('request', function surgeGuard (req, res) {
+      if (!guard.#passes(req, res)) return
+      for (const handler of handlers) handler.call(listener, req, res)
+    })
+  }
+
+  #passes (req: IncomingMessage, res: ServerResponse): boolean {
+    if (req.httpVersionMajor === 1) {
+      const { maxPipelined } = this.#limits
+      const verdict = maxPipelined === false ? 'admitted' : pipelineVerdict(req, res, maxPipelined)
+      if (verdict === 'refused' && this.#refuses(refusals.pipeline_full)) {
+        refuse(req, res, refusals.pipeline_full)
+        dropFurtherRequests(req.socket)
+        req.socket.pause()
+        return false
+      }
+      if (verdict === 'ignored' && !this.#dryRun) return false
+    } else if (this.#isFlooded(req)) {
+      return false
+    }
+    return this.#passesHead(req, res)
+  }
+
+  #isFlooded (req: IncomingMessage): boolean {
+    const { session } = (req as unknown as { stream: ServerHttp2Stream }).stream
+    return session !== undefined && this.#sessions.get(session)?.wire.flooded === true
+  }
+
+  #passesHead (req: IncomingMessage, res: ServerResponse): boolean {
+    const { maxHeaders } = this.#limits
+    const found = inspectHead(req.rawHeaders, maxHeaders === false ? Infinity : maxHeaders)
+    // Bodies of HTTP/2 are their streams' business; one that waits for 100 Continue is not on its way.
+    if (found & HAS_BODY && req.httpVersionMajor === 1 && !(res as { _expect_continue?: boolean })._expect_continue) process.nextTick(expectBody, req, this.#clock)
+    if ((found & (TOO_MANY_FIELDS | DUPLICATE_HOST)) === 0) return true
+    const refusal = found & TOO_MANY_FIELDS ? refusals.too_many_headers : refusals.duplicate_host
+    if (!this.#refuses(refusal)) return true
+    refuse(req, res, refusal)
+    return false
+  }
+
+  #expected (listener: Server, req: IncomingMessage, res: ServerResponse): void {
+    // The app has a mind of its own about it.
+    if (listener.listenerCount('checkContinue') > 1) return
+    holdContinue(req, res, () => {
+      if (req.httpVersionMajor === 1) expectBody(req, this.#clock)
+    })
+    listener.emit('request', req, res)
+  }
+}
+
+/** END_STREAM of RFC 9113 section 6.2. */
+const END_STREAM = 0x1
+
+function closedSocket (this: WatchedSocket): void {
+  const { connection, guard } = this[kWatched]!
+  guard.forget(connection)
+}
+
+/** Once the read that brought the head is parsed to its end: most bodies came with it. */
+function expectBody (req: IncomingMessage, clock: Clock): void {
+  const watched = (req.socket as WatchedSocket | null)?.[kWatched]
+  if (watched === undefined || req.complete || req.destroyed) return
+  watched.wire.request = req
+  watched.connection.expectBody(req, req.readableLength, clock.now())
+}
+
+/** Fastify has not seen the request, so there is no reply to shape: the body is ours and the connection ends. */
+function refuse (req: IncomingMessage, res: ServerResponse, { statusCode, retryAfter, body }: Refusal): void {
+  if (req.httpVersionMajor === 1) closeAfter(req, res)
+  if (retryAfter !== undefined) res.setHeader('retry-after', jitteredRetryAfter(retryAfter))
+  res.writeHead(statusCode, { 'content-type': 'application/json; charset=utf-8', 'cache-control': 'no-store', 'content-length': Buffer.byteLength(body) })
+  res.end(req.method === 'HEAD' ? undefined : body)
+}

@@ -1,0 +1,59 @@
+// What becomes of a request's body when its reply is an error that did not wait for it. It prevents a client that sends
+// 50 MB behind a 503 from having all of it read, and a balancer from losing its connection over a few KB.
+//
+//   ≤ 64 KB, length known    the connection is kept, and Node reads the rest off it
+//   chunked or longer        Connection: close; the reply, a FIN, ≤ 64 KB read and dropped, and after a second the end
+//
+// The second is for the client: what is destroyed with unread bytes answers with a reset, and the reply may be lost.
+import type { IncomingMessage, ServerResponse } from 'node:http'
+import type { Socket } from 'node:net'
+
+/** A body up to this size that stays unread does not end its connection: closing each would churn a balancer's pool. */
+export const UNREAD_BODY_KEPT_BYTES = 64 * 1024
+/** Milliseconds that a connection is kept open behind its last reply, for its client to read it. */
+export const LINGER_MS = 1_000
+
+/** True when answering now leaves so much of the request's body unread that the connection has to end with the reply. */
+export function leavesTooMuchUnread (req: IncomingMessage): boolean {
+  if (req.complete) return false
+  return req.headers['transfer-encoding'] !== undefined || Number(req.headers['content-length'] ?? 0) > UNREAD_BODY_KEPT_BYTES
+}
+
+/** To be called before the head of an error reply is written; HTTP/2 ends a stream with its reply by itself. */
+export function endUnreadBody (req: IncomingMessage, res: ServerResponse): void {
+  if (req.httpVersionMajor === 1 && leavesTooMuchUnread(req)) closeAfter(req, res)
+}
+
+/** Makes `res` the last reply of its connection, whose client may be sending still. */
+export function closeAfter (req: IncomingMessage, res: ServerResponse): void {
+  res.shouldKeepAlive = false
+  // Node calls it behind the last reply, and its own would destroy the socket at once.
+  req.socket.destroySoon = lingeringEnd
+}
+
+interface HttpSocket extends Socket { parser?: { onIncoming?: unknown } | null }
+
+/** For a connection whose last reply is decided: what else it sends becomes no request, and takes no memory. */
+export function dropFurtherRequests ({ parser }: HttpSocket): void {
+  if (parser?.onIncoming) parser.onIncoming = dropMessage
+}
+
+/** What a parser asks at each message; 0 means that there is nothing special about its body. */
+function dropMessage (): number {
+  return 0
+}
+
+function lingeringEnd (this: Socket): void {
+  if (this.destroyed) return
+  dropFurtherRequests(this)
+  const timer = setTimeout(() => this.destroy(), LINGER_MS).unref()
+  this.once('close', () => clearTimeout(timer))
+  this.end()
+  let read = 0
+  // Takes the socket back from the HTTP parser, which would read on without a bound.
+  this.on('data', (chunk: Buffer) => {
+    read += chunk.length
+    if (read >= UNREAD_BODY_KEPT_BYTES) this.pause()
+  })
+  this.resume()
+}
