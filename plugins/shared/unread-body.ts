@@ -2,7 +2,7 @@
 // 50 MB behind a 503 from having all of it read, and a balancer from losing its connection over a few KB.
 //
 //   ≤ 64 KB, length known    the connection is kept, and Node reads the rest off it
-//   chunked or longer        Connection: close; the reply, a FIN, ≤ 64 KB read and dropped, and after a second the end
+//   chunked or longer        Connection: close; ≤ 64 KB read until the reply is out, a FIN, and after a second the end
 //
 // The second is for the client: what is destroyed with unread bytes answers with a reset, and the reply may be lost.
 import type { IncomingMessage, ServerResponse } from 'node:http'
@@ -31,7 +31,7 @@ export function closeAfter (req: IncomingMessage, res: ServerResponse): void {
   req.socket.destroySoon = lingeringEnd
 }
 
-interface HttpSocket extends Socket { parser?: { onIncoming?: unknown } | null }
+interface HttpSocket extends Socket { _paused?: boolean, parser?: { onIncoming?: unknown } | null }
 
 /** For a connection whose last reply is decided: what else it sends becomes no request, and takes no memory. */
 export function dropFurtherRequests ({ parser }: HttpSocket): void {
@@ -43,17 +43,13 @@ function dropMessage (): number {
   return 0
 }
 
-function lingeringEnd (this: Socket): void {
+function lingeringEnd (this: HttpSocket): void {
   if (this.destroyed) return
   dropFurtherRequests(this)
   const timer = setTimeout(() => this.destroy(), LINGER_MS).unref()
   this.once('close', () => clearTimeout(timer))
+  // Node's own word for not reading: a later resume() of the request does not undo it.
+  this._paused = true
+  this.pause()
   this.end()
-  let read = 0
-  // Takes the socket back from the HTTP parser, which would read on without a bound.
-  this.on('data', (chunk: Buffer) => {
-    read += chunk.length
-    if (read >= UNREAD_BODY_KEPT_BYTES) this.pause()
-  })
-  this.resume()
 }

@@ -1,0 +1,264 @@
+// Each limit by raw sockets, on the listeners that Fastify can have, with a probe beside the attack.
+import assert from 'node:assert/strict'
+import { execFileSync } from 'node:child_process'
+import { once } from 'node:events'
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
+import http from 'node:http'
+import http2 from 'node:http2'
+import net, { type AddressInfo } from 'node:net'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { test, type TestContext } from 'node:test'
+import tls from 'node:tls'
+import Fastify, { type FastifyInstance, type FastifyServerOptions } from 'fastify'
+import surge from '../../plugins/index.ts'
+import serverDefaults, { serverOptions, type ServerDefaultsOptions } from '../../plugins/server-defaults/index.ts'
+import { RawClient, deferred, eventually, listen } from '../support/raw-http.ts'
+import { localhostHasTwoAddresses } from '../support/two-addresses.ts'
+
+const QUICK: ServerDefaultsOptions = { checkInterval: 20, minBodyRate: { bytesPerSecond: 240, grace: 200 }, writeStallTimeout: 400 }
+
+async function start (t: TestContext, options: ServerDefaultsOptions = {}, server: FastifyServerOptions = serverOptions(), setUp?: (app: FastifyInstance) => void): Promise<{ app: FastifyInstance, port: number }> {
+  const app = Fastify(server)
+  // Alone, close() waits for connections that never sent a byte.
+  t.after(() => {
+    if ('closeAllConnections' in app.server) app.server.closeAllConnections()
+    return app.close()
+  })
+  await app.register(serverDefaults, options)
+  app.get('/', async () => 'ok')
+  app.post('/', async request => ({ got: JSON.stringify(request.body).length }))
+  setUp?.(app)
+  return { app, port: await listen(app) }
+}
+
+async function probe (port: number): Promise<void> {
+  const client = await RawClient.connect(port)
+  assert.equal((await client.get('/', 'Connection: close\r\n').reply()).status, 200)
+  client.end()
+}
+
+function certificate (t: TestContext): { key: Buffer, cert: Buffer } {
+  const dir = mkdtempSync(join(tmpdir(), 'fastify-surge-tls-'))
+  t.after(() => rmSync(dir, { recursive: true }))
+  const [key, cert] = [join(dir, 'key'), join(dir, 'cert')]
+  execFileSync('openssl', ['req', '-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1', '-nodes', '-keyout', key, '-out', cert, '-days', '2', '-subj', '/CN=localhost'], { stdio: 'ignore' })
+  return { key: readFileSync(key), cert: readFileSync(cert) }
+}
+
+const HALF_BODY = 'POST / HTTP/1.1\r\nHost: t\r\nContent-Type: application/json\r\nContent-Length: 1000\r\n\r\n{"a":"'
+
+test('a body below the minimum rate is answered 408 and closed, one above it lives', async t => {
+  const { port } = await start(t, QUICK)
+  const slow = (await RawClient.connect(port)).send(HALF_BODY)
+  const fast = (await RawClient.connect(port)).send(HALF_BODY)
+  const feeding = setInterval(() => fast.send('x'.repeat(40)), 20)
+  t.after(() => clearInterval(feeding))
+  await slow.until(received => received.includes('408'))
+  await slow.closed
+  await probe(port)
+  await eventually(() => fast.socket.bytesWritten > HALF_BODY.length + 800, 'the fast body goes on')
+  assert.equal(fast.socket.destroyed, false)
+  clearInterval(feeding)
+  fast.send('x'.repeat(1_000 - 8 - (fast.socket.bytesWritten - HALF_BODY.length)) + '"}')
+  assert.equal((await fast.reply()).status, 200)
+})
+
+test('a prompt sender is not charged for a slow consumer', async t => {
+  const consumed = deferred()
+  const { port } = await start(t, QUICK, serverOptions({ bodyLimit: 1e9 }), app => {
+    app.addContentTypeParser('application/slow', (_request, payload, done) => {
+      consumed.promise.then(() => payload.resume().once('end', () => done(null, 'all')))
+    })
+  })
+  const client = await RawClient.connect(port)
+  client.send(`POST / HTTP/1.1\r\nHost: t\r\nContent-Type: application/slow\r\nContent-Length: ${4e6}\r\n\r\n`).send(Buffer.alloc(4e6))
+  // Long past the grace of another sender, who is silent, and whose end says that time has passed.
+  const silent = (await RawClient.connect(port)).send(HALF_BODY)
+  await silent.closed
+  await new Promise(resolve => setTimeout(resolve, 400))
+  consumed.resolve()
+  assert.equal((await client.reply()).status, 200)
+})
+
+test('a stalled Expect is 100, then 408; in overload it is 503 without a 100', async t => {
+  const { port } = await start(t, QUICK)
+  const head = 'POST / HTTP/1.1\r\nHost: t\r\nContent-Type: application/json\r\nContent-Length: 1000\r\nExpect: 100-continue\r\n\r\n'
+  const stalled = (await RawClient.connect(port)).send(head)
+  assert.equal((await stalled.reply()).status, 100)
+  await stalled.until(received => received.includes('408'))
+  await stalled.closed
+
+  const app = Fastify(serverOptions())
+  t.after(() => app.close())
+  await app.register(surge, { concurrency: { limit: 1, maxQueue: 0 } })
+  const busy = deferred()
+  app.get('/', () => busy.promise.then(() => 'ok'))
+  app.post('/', async () => 'taken')
+  const overloaded = await listen(app)
+  const first = (await RawClient.connect(overloaded)).get('/')
+  await eventually(() => app.concurrency.stats().inflight === 1, 'the slot is taken')
+  const refused = await (await RawClient.connect(overloaded)).send(head).reply()
+  assert.deepEqual([refused.status, refused.headers.connection], [503, 'close'])
+  busy.resolve()
+  assert.equal((await first.reply()).status, 200)
+  const admitted = (await RawClient.connect(overloaded)).send(head)
+  assert.equal((await admitted.reply()).status, 100)
+  assert.equal((await admitted.send(`"${'x'.repeat(998)}"`).reply()).body, 'taken')
+})
+
+test('a reply that nobody reads is destroyed; a slow reader and a slow handler live', async t => {
+  const long = deferred()
+  const { port } = await start(t, QUICK, serverOptions(), app => {
+    app.get('/big', async () => Buffer.alloc(30e6))
+    app.get('/long', () => long.promise.then(() => 'at last'))
+  })
+  const handler = (await RawClient.connect(port)).get('/long')
+  const paused = (await RawClient.connect(port)).get('/big')
+  paused.socket.pause()
+  const reader = net.connect(port, '127.0.0.1')
+  reader.write('GET /big HTTP/1.1\r\nHost: t\r\nConnection: close\r\n\r\n')
+  let read = 0
+  reader.on('data', data => {
+    read += data.length
+    reader.pause()
+    setTimeout(() => reader.resume(), 4)
+  })
+  await once(reader, 'end')
+  assert.ok(read > 30e6, `${read} bytes`)
+  paused.socket.resume()
+  await paused.closed
+  assert.ok(paused.received.length < 30e6)
+  await probe(port)
+  long.resolve()
+  assert.equal((await handler.reply()).body, 'at last')
+})
+
+test('3,000 pipelined requests start 16 handlers; then a 503 and the end', async t => {
+  const release = deferred()
+  let handlers = 0
+  const { port } = await start(t, {}, serverOptions(), app => {
+    app.get('/wait', () => { handlers++; return release.promise.then(() => 'waited') })
+  })
+  const flood = (await RawClient.connect(port)).send('GET /wait HTTP/1.1\r\nHost: t\r\n\r\n'.repeat(3_000))
+  await eventually(() => handlers >= 16, 'handlers start')
+  await probe(port)
+  assert.equal(handlers, 16)
+  release.resolve()
+  for (let i = 0; i < 16; i++) assert.equal((await flood.reply()).status, 200)
+  const { status, headers, body } = await flood.reply()
+  assert.deepEqual([status, headers.connection, JSON.parse(body).code], [503, 'close', 'FST_SURGE_PIPELINE_FULL'])
+  await flood.closed
+  assert.equal(handlers, 16)
+  const polite = (await RawClient.connect(port)).send('GET / HTTP/1.1\r\nHost: t\r\n\r\n'.repeat(16))
+  for (let i = 0; i < 16; i++) assert.equal((await polite.reply()).status, 200)
+  polite.send('GET / HTTP/1.1\r\nHost: t\r\n\r\n'.repeat(16))
+  for (let i = 0; i < 16; i++) assert.equal((await polite.reply()).status, 200)
+})
+
+test('101 header fields are 431, two Hosts 400, and neither reaches a handler', async t => {
+  const { port } = await start(t)
+  const fields = (count: number) => Array.from({ length: count }, (_, i) => `x-${i}: v\r\n`).join('')
+  assert.equal((await (await RawClient.connect(port)).get('/', fields(99)).reply()).status, 200)
+  for (const [headers, status, code] of [[fields(100), 431, 'FST_SURGE_TOO_MANY_HEADERS'], [fields(1_500), 431, 'FST_SURGE_TOO_MANY_HEADERS'], ['host: other\r\n', 400, 'FST_SURGE_DUPLICATE_HOST']] as const) {
+    const client = (await RawClient.connect(port)).get('/', headers)
+    const reply = await client.reply()
+    assert.deepEqual([reply.status, reply.headers.connection, JSON.parse(reply.body).code], [status, 'close', code])
+    await client.closed
+  }
+})
+
+test('one address gets its connections and no more, and its places back', async t => {
+  const { port } = await start(t, { maxConnectionsPerIp: 2 })
+  const [first] = [await RawClient.connect(port), await RawClient.connect(port)]
+  const third = await RawClient.connect(port)
+  await third.closed
+  first!.end()
+  await first!.closed
+  let status = 0
+  // The server hears of the close a moment later.
+  while (status !== 200) {
+    const next = (await RawClient.connect(port)).get('/')
+    status = await next.reply().then(reply => reply.status, () => 0)
+  }
+})
+
+test('a dry run counts and refuses nothing', async t => {
+  const lines: any[] = []
+  const app = Fastify(serverOptions({ logger: { level: 'warn', stream: { write: (line: string) => { lines.push(JSON.parse(line)) } } } }))
+  t.after(() => app.close())
+  await app.register(surge, { dryRun: true, serverDefaults: { ...QUICK, maxHeaders: 2, maxPipelined: 1, maxConnectionsPerIp: 1 } })
+  app.get('/', async () => 'ok')
+  app.post('/', async () => 'ok')
+  const port = await listen(app)
+  const client = (await RawClient.connect(port)).send('GET / HTTP/1.1\r\nHost: t\r\na: 1\r\nb: 2\r\n\r\n'.repeat(5))
+  for (let i = 0; i < 5; i++) assert.equal((await client.reply()).status, 200)
+  const slow = (await RawClient.connect(port)).send(HALF_BODY)
+  await eventually(() => lines.some(line => line.reason === 'slow_body'), 'the slow body is counted')
+  assert.equal((await slow.send(`${'x'.repeat(1_000 - 8)}"}`).reply()).status, 200)
+  assert.deepEqual([...new Set(lines.filter(line => line.dryRun).map(line => line.reason))].sort(), ['connections_per_ip', 'pipeline_full', 'slow_body', 'too_many_headers'])
+})
+
+test('https, a serverFactory and the secondary listeners have every limit', async t => {
+  const { key, cert } = certificate(t)
+  const secure = await start(t, { ...QUICK, headersTimeout: 300 }, serverOptions({ https: { key, cert } }) as FastifyServerOptions)
+  const shaking = await RawClient.connect(secure.port)
+  const speaking = tls.connect({ port: secure.port, host: '127.0.0.1', rejectUnauthorized: false })
+  speaking.write(HALF_BODY)
+  assert.match(String(await once(speaking, 'data')), /^HTTP\/1.1 408/)
+  await shaking.closed
+
+  const made = await start(t, QUICK, serverOptions({ serverFactory: handler => http.createServer((req, res) => handler(req, res)) }))
+  const slow = (await RawClient.connect(made.port)).send(HALF_BODY)
+  await slow.until(received => received.includes('408'))
+  assert.equal((await (await RawClient.connect(made.port)).get('/', 'Host: again\r\n').reply()).status, 400)
+
+  localhostHasTwoAddresses(t)
+  const app = Fastify(serverOptions())
+  t.after(() => app.close())
+  await app.register(serverDefaults, { ...QUICK, maxHeaders: 3 })
+  app.post('/', async () => 'ok')
+  await app.listen({ port: 0, host: 'localhost' })
+  const second = net.connect((app.server.address() as AddressInfo).port, '127.0.0.2')
+  second.write(HALF_BODY)
+  assert.match(String(await once(second, 'data')), /^HTTP\/1.1 408/)
+})
+
+function frame (type: number, flags: number, stream: number, payload: Buffer = Buffer.alloc(0)): Buffer {
+  const head = Buffer.alloc(9)
+  head.writeUIntBE(payload.length, 0, 3)
+  head[3] = type
+  head[4] = flags
+  head.writeUInt32BE(stream, 5)
+  return Buffer.concat([head, payload])
+}
+
+/** POST, http, /, authority 'x', in HPACK's static table. */
+const POST_HEAD = Buffer.from([0x83, 0x86, 0x84, 0x41, 0x01, 0x78])
+const PREFACE = Buffer.concat([Buffer.from('PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n'), frame(4, 0, 0)])
+
+test('HTTP/2: a session is promised 100 streams', async t => {
+  const { port } = await start(t, {}, serverOptions({ http2: true }) as unknown as FastifyServerOptions)
+  const client = http2.connect(`http://127.0.0.1:${port}`)
+  const [settings] = await once(client, 'remoteSettings')
+  assert.equal(settings.maxConcurrentStreams, 100)
+  client.destroy()
+})
+
+test('HTTP/2: a silent session, a slow body and an unread reply come to their ends', async t => {
+  const { port } = await start(t, { ...QUICK, headersTimeout: 300 }, serverOptions({ http2: true }) as unknown as FastifyServerOptions, app => {
+    app.get('/big', async () => Buffer.alloc(5e6))
+  })
+  const silent = (await RawClient.connect(port)).send(PREFACE)
+  await silent.closed
+  const slow = (await RawClient.connect(port)).send(Buffer.concat([PREFACE, frame(1, 4, 1, POST_HEAD)]))
+  // RST_STREAM of stream 1 behind its 408.
+  await slow.until(received => received.includes(frame(3, 0, 1, Buffer.alloc(4)).subarray(0, 9)))
+  slow.end()
+  const client = http2.connect(`http://127.0.0.1:${port}`)
+  client.on('error', () => {})
+  const request = client.request({ ':path': '/big' })
+  request.on('error', () => {})
+  await once(client, 'close')
+  assert.ok(request.closed)
+})
