@@ -1,7 +1,7 @@
 // Puts one listener under the limits: every connection under the sweep, and every request past a look at its head and its
 // place in the pipeline before Fastify sees it.
 import type { IncomingMessage, Server, ServerResponse } from 'node:http'
-import type { Http2Session, ServerHttp2Stream } from 'node:http2'
+import { constants, type Http2Session, type ServerHttp2Stream } from 'node:http2'
 import type { Socket } from 'node:net'
 import type { Clock } from '../shared/clock.ts'
 import { DuplicateHost, HandshakeTimeout, PipelineFull, SlowBody, StreamResets, TooManyConnections, TooManyHeaders, WriteStalled } from '../shared/errors.ts'
@@ -125,8 +125,11 @@ export class ListenerGuard {
     if (session === undefined) return
     const wire = new Http2StreamWire(stream, (flags & END_STREAM) === 0)
     session.open(wire, this.#clock.now())
-    stream.once('aborted', () => session.reset(this.#clock.now()))
-    stream.once('close', () => session.closed(wire, this.#clock.now()))
+    // 'aborted' says nothing of a stream that is reset in the read that opened it.
+    stream.once('close', () => {
+      session.closed(wire, this.#clock.now())
+      if (stream.rstCode !== constants.NGHTTP2_NO_ERROR) session.reset(this.#clock.now())
+    })
   }
 
   /** Takes the place of the listener's own handlers, because an event cannot be kept from those behind. */

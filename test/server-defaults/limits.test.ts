@@ -233,16 +233,29 @@ function frame (type: number, flags: number, stream: number, payload: Buffer = B
   return Buffer.concat([head, payload])
 }
 
-/** POST, http, /, authority 'x', in HPACK's static table. */
-const POST_HEAD = Buffer.from([0x83, 0x86, 0x84, 0x41, 0x01, 0x78])
+/** GET or POST, http, /, authority 'x', in HPACK's static table. */
+const [GET_HEAD, POST_HEAD] = [0x82, 0x83].map(method => Buffer.from([method, 0x86, 0x84, 0x41, 0x01, 0x78])) as [Buffer, Buffer]
 const PREFACE = Buffer.concat([Buffer.from('PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n'), frame(4, 0, 0)])
 
-test('HTTP/2: a session is promised 100 streams', async t => {
-  const { port } = await start(t, {}, serverOptions({ http2: true }) as unknown as FastifyServerOptions)
+test('HTTP/2: rapid resets end the session, with a bound on handlers; 100 streams are promised', async t => {
+  let handlers = 0
+  const { port, app } = await start(t, {}, serverOptions({ http2: true }) as unknown as FastifyServerOptions, app => {
+    app.addHook('onRequest', async () => { handlers++ })
+  })
+  const cancel = Buffer.from([0, 0, 0, 8])
+  const flood = await RawClient.connect(port)
+  flood.send(PREFACE)
+  for (let id = 1; id < 10_000; id += 2) flood.send(Buffer.concat([frame(1, 5, id, GET_HEAD), frame(3, 0, id, cancel)]))
+  await flood.closed
+  assert.ok(handlers > 0 && handlers <= 1_200, `${handlers} handlers`)
   const client = http2.connect(`http://127.0.0.1:${port}`)
   const [settings] = await once(client, 'remoteSettings')
   assert.equal(settings.maxConcurrentStreams, 100)
+  const request = client.request({ ':path': '/' })
+  const [headers] = await once(request, 'response')
+  assert.equal(headers[':status'], 200)
   client.destroy()
+  assert.equal(app.server.listening, true)
 })
 
 test('HTTP/2: a silent session, a slow body and an unread reply come to their ends', async t => {
