@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import fc from 'fast-check'
 import { ArrayEngine } from '../../plugins/json-stream/array-engine.ts'
-import { byteCases, mutate, suite } from './json-suite.ts'
+import { byteCases, mutate, runs, suite } from './json-suite.ts'
 import { CHUNK_SIZES, rules, runEngine, strictParse, type Outcome } from './run-engine.ts'
 
 const SHAPE = 'FST_SURGE_JSON_SHAPE'
@@ -64,10 +64,10 @@ const edits = fc.array(fc.tuple(fc.nat(400), fc.nat(3), fc.nat(1000)), { minLeng
 test('mutated JSON: verdicts of JSON.parse', () => {
   fc.assert(fc.property(fc.json({ maxDepth: 3 }), edits, fc.nat(3), (json, edits, wrapper) => {
     agree(mutate(wrappers[wrapper]!(Buffer.from(json)), edits))
-  }), { numRuns: 3000 })
+  }), runs(3000))
   fc.assert(fc.property(fc.json({ maxDepth: 3 }), edits, fc.nat(3), (json, edits, wrapper) => {
     agree(mutate(pathWrappers[wrapper]!(Buffer.from(json)), edits), ['data', 'items'])
-  }), { numRuns: 2000 })
+  }), runs(2000))
 })
 
 /** Records much alike, some of which mislead: nested ones that begin like their parents, brackets in strings. */
@@ -103,7 +103,7 @@ test('large chunks: verdicts of JSON.parse, and the same elements whatever the s
     const outcome = runLarge(body, { maxDepth: 6 })
     const expected = strictParse(body)
     assert.equal(outcome.code === undefined, expected.valid)
-  }), { numRuns: 150 })
+  }), runs(150))
 })
 
 test('depth that a doubled key or a removed property hides is seen in any chunk', () => {
@@ -121,7 +121,7 @@ test('arrays of anything come out as they went in', () => {
   fc.assert(fc.property(fc.array(fc.jsonValue()), fc.nat(4), (values, indent) => {
     const body = JSON.stringify(values, null, indent)
     assert.deepStrictEqual(run(body), { values: JSON.parse(body) })
-  }), { numRuns: 500 })
+  }), runs(500))
 })
 
 test('long strings with runs of backslashes at every length around the jump', () => {

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import fc from 'fast-check'
 import { JsonGrammar, TOKEN_TOO_LONG, TOO_DEEP } from '../../plugins/json-stream/grammar.ts'
-import { byteCases, mutate, suite } from './json-suite.ts'
+import { byteCases, mutate, runs, suite } from './json-suite.ts'
 import { strictParse } from './run-engine.ts'
 
 function accepts (bytes: Buffer): boolean {
@@ -23,7 +23,7 @@ test('mutations: the verdict of a strict JSON.parse', () => {
     const text = mutate(Buffer.from(json), edits)
     if (text[0] === 0xef) return
     assert.equal(accepts(text), strictParse(text).valid)
-  }), { numRuns: 10_000 })
+  }), runs(10_000))
 })
 
 test('depth and token length end it at the exact byte', () => {

@@ -29,3 +29,8 @@ export function mutate (bytes: Buffer, edits: ReadonlyArray<readonly [position: 
   }
   return Buffer.from(list)
 }
+
+/** How often a property of fast-check is tried: that many times in an ordinary run, and times FUZZ where that is set. A failure prints its seed. */
+export function runs (count: number): { numRuns: number } {
+  return { numRuns: count * Number(process.env.FUZZ ?? 1) }
+}

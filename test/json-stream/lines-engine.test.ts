@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import fc from 'fast-check'
 import { LinesEngine } from '../../plugins/json-stream/lines-engine.ts'
-import { byteCases, mutate, suite } from './json-suite.ts'
+import { byteCases, mutate, runs, suite } from './json-suite.ts'
 import { CHUNK_SIZES, rules, runEngine, strictParse, type Outcome } from './run-engine.ts'
 
 function run (body: Buffer | string, limits = {}): Outcome {
@@ -44,7 +44,7 @@ test('JSONTestSuite verdicts, each text a line among others, at every chunk size
 test('mutated lines: the verdict of a parser that takes each by itself', () => {
   fc.assert(fc.property(fc.array(fc.json({ maxDepth: 2 }), { maxLength: 4 }), fc.array(fc.tuple(fc.nat(400), fc.nat(3), fc.nat(1000)), { maxLength: 3 }), (lines, edits) => {
     agree(mutate(Buffer.from(lines.join('\n')), edits))
-  }), { numRuns: 2000 })
+  }), runs(2000))
 })
 
 test('lines that would make an array if they were joined by commas are refused', () => {

@@ -3,7 +3,7 @@ import { test } from 'node:test'
 import fc from 'fast-check'
 import { SelectEngine } from '../../plugins/json-stream/select-engine.ts'
 import type { SelectAs } from '../../plugins/json-stream/selector.ts'
-import { byteCases, mutate, suite } from './json-suite.ts'
+import { byteCases, mutate, runs, suite } from './json-suite.ts'
 import { CHUNK_SIZES, rules, runEngine, strictParse, type Outcome } from './run-engine.ts'
 
 function run (body: Buffer | string, match: string | RegExp, as: SelectAs = 'values', limits = {}): Outcome {
@@ -37,7 +37,7 @@ test('JSONTestSuite verdicts at every chunk size', () => {
 test('mutated JSON: verdicts of JSON.parse', () => {
   fc.assert(fc.property(fc.json({ maxDepth: 3 }), fc.array(fc.tuple(fc.nat(400), fc.nat(3), fc.nat(1000)), { maxLength: 3 }), (json, edits) => {
     agree(mutate(Buffer.from(`[${json},1]`), edits))
-  }), { numRuns: 1000 })
+  }), runs(1000))
 })
 
 test('wildcards, regular expressions, several matches, elements and entries', () => {

@@ -6,7 +6,7 @@ import { WASM } from '../../plugins/json-stream/structure-wasm.ts'
 import { tooDeepAt } from '../../plugins/json-stream/scan.ts'
 import { scanVectors } from '../../plugins/json-stream/structure-simd.ts'
 import { CLOSED, GOES_ON, scanBytes, STRAY, structure, TOO_DEEP, TOO_LARGE, type Structure } from '../../plugins/json-stream/structure.ts'
-import { byteCases, mutate, suite } from './json-suite.ts'
+import { byteCases, mutate, runs, suite } from './json-suite.ts'
 
 type Scan = (state: Structure, bytes: Buffer, to: number) => void
 
@@ -44,7 +44,7 @@ test('vectors see what a loop over bytes sees, in pieces of any size', () => {
     const bytes = mutate(Buffer.from(text), edits)
     same(bytes, pieces)
     same(bytes, pieces, maxDepth, maxElementBytes)
-  }), { numRuns: 5000 })
+  }), runs(5000))
 })
 
 test('runs of backslashes at every place of a block, and over the end of a piece', () => {
