@@ -1,23 +1,23 @@
 // Says whether a reply may be encoded at all, and keeps Vary honest about it. It prevents breaking what describes the
 // plain bytes: ranges, digests, replies that are encoded already, event streams that a coder would hold back.
 
-/** Reads one field of the reply. */
-export type GetHeader = (name: string) => number | string | string[] | undefined
+/** The fields of the reply, by their names in lower case. */
+export type Fields = Record<string, number | string | string[] | undefined>
 
 /** Fastify sends a stream without a type as it is; @fastify/compress takes it for JSON, and so do we. */
 const UNTYPED = 'application/json'
 
 /** RFC 9110 section 12.5.3, RFC 9111 section 5.2.2.6 (no-transform), RFC 9530 (digests). */
-export function isEncodable (status: number, getHeader: GetHeader, isCompressible: (type: string) => boolean): boolean {
+export function isEncodable (status: number, fields: Fields, isCompressible: (type: string) => boolean): boolean {
   if (status === 206 || status === 204 || status === 304 || status < 200) return false
-  const type = String(getHeader('content-type') ?? UNTYPED)
+  const type = String(fields['content-type'] ?? UNTYPED)
   if (type.startsWith('text/event-stream') || !isCompressible(type)) return false
-  const coding = getHeader('content-encoding')
+  const coding = fields['content-encoding']
   if (coding !== undefined && coding !== 'identity') return false
-  const control = getHeader('cache-control')
+  const control = fields['cache-control']
   if (control !== undefined && String(control).toLowerCase().includes('no-transform')) return false
-  return getHeader('content-range') === undefined && getHeader('content-digest') === undefined &&
-    getHeader('repr-digest') === undefined && getHeader('digest') === undefined
+  return fields['content-range'] === undefined && fields['content-digest'] === undefined &&
+    fields['repr-digest'] === undefined && fields.digest === undefined
 }
 
 /** The Vary field with Accept-Encoding in it, in lower case as @fastify/compress writes it: names of fields have no case. */

@@ -5,7 +5,7 @@ import { Readable } from 'node:stream'
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import { NotAcceptable, PreconditionFailed } from '../shared/errors.ts'
 import type { ContextBudget } from './context-budget.ts'
-import { isEncodable, varyByEncoding } from './eligibility.ts'
+import { isEncodable, varyByEncoding, type Fields } from './eligibility.ts'
 import type { Encoder } from './encoder.ts'
 import { isCompressed, isShaped, refuse, sendNotModified, shape, unshape, type Done } from './endings.ts'
 import { encodedTag, variants, weaken } from './entity-tag.ts'
@@ -88,13 +88,18 @@ export function representationHook (parts: Parts, autoHead: OnSend | undefined):
     if (status === 304) return sendNotModified(reply, payload, encodes, undefined, done)
 
     const whole = isWhole(payload)
+    // Once, instead of ten look-ups one by one.
+    const fields = reply.getHeaders() as Fields
     if (status >= 500) {
       // A failure is not what the app's tag names, and a refusal has to stay cheap: nobody caches it by its coding.
-      if (reply.hasHeader('etag')) reply.removeHeader('etag')
+      if (fields.etag !== undefined) {
+        reply.removeHeader('etag')
+        fields.etag = undefined
+      }
       if (whole && isBelow(payload, threshold)) return finish(request, reply, payload, done)
     }
     const body = whole || isStream(payload)
-    const encodable = encodes && (body || method === 'HEAD') && isEncodable(status, name => reply.getHeader(name), isCompressible)
+    const encodable = encodes && (body || method === 'HEAD') && isEncodable(status, fields, isCompressible)
     const choice = encodable && body && headers['x-no-compression'] === undefined ? negotiator.choose(headers['accept-encoding'] as string | undefined) : PLAIN
     if (!choice.listed && onUnsupportedEncoding !== undefined) return sendUnsupported(request, reply, payload, done)
     if (!choice.listed && !choice.identity && retrieves && succeeds) {
@@ -103,7 +108,7 @@ export function representationHook (parts: Parts, autoHead: OnSend | undefined):
     let coding: Encoding | 'identity' = choice.encoding
     if (whole && coding !== 'identity' && choice.identity && isBelow(payload, threshold)) coding = 'identity'
 
-    const own = reply.getHeader('etag') as string | undefined
+    const own = fields.etag as string | undefined
     const makesTag = mode !== false && own === undefined && whole && retrieves && succeeds && status !== 204 && status !== 206
     const made = makesTag ? validator.tag(payload) : undefined
     const plain = own ?? (mode === 'weak' && made !== undefined ? weaken(made) : made)
@@ -113,13 +118,13 @@ export function representationHook (parts: Parts, autoHead: OnSend | undefined):
       const verdict = evaluate(headers, {
         etag: tag,
         current: () => plain === undefined ? [] : variants(plain, options.encodings, mode),
-        lastModified: reply.getHeader('last-modified') as string | undefined
+        lastModified: fields['last-modified'] as string | undefined
       })
       if (verdict === 'not-modified') return sendNotModified(reply, payload, encodable, tag, done)
       if (verdict === 'failed') return refuse(reply, payload, new PreconditionFailed(), done)
     }
 
-    if (encodable) reply.header('vary', varyByEncoding(reply.getHeader('vary')))
+    if (encodable) reply.header('vary', varyByEncoding(fields.vary))
     if (coding === 'identity') {
       if (plain !== undefined) shape(reply, plain)
       if (versions !== undefined) keepVersion(request, reply, payload, plain, plain)
