@@ -38,6 +38,8 @@ export async function buildApp ({ dataDir, requestsPerMinute = 600, logger = fal
       // Behind a balancer add a drainDelay, in which it sees that /readyz has turned to 503.
       closeTimeout: 10_000
     },
+    // CPU and heap profiles at /debug/pprof, for clients of this host only.
+    profiling: true,
     pressure: {
       // The event loop and the heap have limits by default. Bodies and LevelDB's memory are outside the heap, so the
       // process has one as well: three times what it takes under load, and less than its container is given.

@@ -7,6 +7,7 @@ import jsonStream from './json-stream/index.ts'
 import lifecycle from './lifecycle/index.ts'
 import metrics from './metrics/index.ts'
 import pressure from './pressure/index.ts'
+import profiling from './profiling/index.ts'
 import rateLimit from './rate-limit/index.ts'
 import serverDefaults from './server-defaults/index.ts'
 import workerPool from './worker-pool/index.ts'
@@ -14,6 +15,8 @@ import workerPool from './worker-pool/index.ts'
 export const suite = {
   /** First: the others measure against a server that is set up. */
   serverDefaults: { plugin: serverDefaults, folder: 'server-defaults', on: true },
+  /** Before all others, so that its list has whom they hold. Off: it shows what the process does to whoever may see it. */
+  profiling: { plugin: profiling, folder: 'profiling', on: false },
   /** Before all that may refuse, so that what they refuse is measured. */
   metrics: { plugin: metrics, folder: 'metrics', on: true },
   /** Before all that may refuse: probes are answered whatever the load. */

@@ -48,6 +48,10 @@ export const TooManyHeaders = createError('FST_SURGE_TOO_MANY_HEADERS', 'The req
 export const DuplicateHost = createError('FST_SURGE_DUPLICATE_HOST', 'The request has more than one Host header', 400)
 /** An HTTP/2 error ENHANCE_YOUR_CALM: the client opens and resets streams too often. */
 export const StreamResets = createError('FST_SURGE_STREAM_RESETS', 'Too many streams are reset', 503)
+/** 403: profiles are for those whom `authorize` lets, or without it for clients of this host. */
+export const ProfilingDenied = createError('FST_SURGE_PROFILING_DENIED', 'Not authorized to profile this server', 403)
+/** 409: another profile is being taken; V8 has one profiler. */
+export const ProfilingBusy = createError('FST_SURGE_PROFILING_BUSY', 'Another profile is being taken', 409)
 
 /** 412: `If-Match` or `If-Unmodified-Since` does not hold for the current representation (RFC 9110 section 13.2.2). */
 export const PreconditionFailed = createError('FST_SURGE_PRECONDITION_FAILED', 'The representation is not the one that the request expects', 412)
