@@ -12,9 +12,9 @@ test('go tool pprof reads CPU and heap profiles of the loaded example and names 
   const dir = await temporaryDir(t)
   const { port } = await startServer(t, { PORT: '0', DATA_DIR: join(dir, 'data'), REQUESTS_PER_MINUTE: '1000000' })
   const url = `http://127.0.0.1:${port}`
-  let loading = true
+  const over = new AbortController()
   async function load (): Promise<void> {
-    while (loading) await (await fetch(`${url}/report`)).arrayBuffer()
+    while (!over.signal.aborted) await (await fetch(`${url}/report`)).arrayBuffer()
   }
   const loaded = load()
   try {
@@ -28,7 +28,7 @@ test('go tool pprof reads CPU and heap profiles of the loaded example and names 
       else assert.match(stdout, /\blookalikes$/m)
     }
   } finally {
-    loading = false
+    over.abort()
     await loaded
   }
 })
