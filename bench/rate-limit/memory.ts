@@ -45,7 +45,11 @@ async function measure (name: string): Promise<{ mebibytes: number, stillRefused
     return process.memoryUsage.rss()
   }
   // So that the code is compiled, and the heap as large as the churn of short-lived objects makes it.
-  for (let i = 0; i < CLIENTS; i++) await count(`warm ${i % 100}`)
+  let letters = 0
+  for (let i = 0; i < CLIENTS; i++) {
+    letters += `client ${i}`.length
+    await count(`warm ${letters % 100}`)
+  }
   for (let i = 0; i < 12; i++) await count('debtor')
   const before = rss()
   for (let i = 0; i < CLIENTS; i++) await count(`client ${i}`)
