@@ -190,6 +190,10 @@ function lifecycleStage (core: Core): Stage<{ probe: Probe | undefined }> {
       return false
     },
 
+    overtaken (ticket) {
+      connections.begin(ticket.request.raw.socket)
+    },
+
     head (ticket) {
       if (!ticket.refused && (!ticket.settled || isEventStream(ticket))) open.add(ticket)
       if (!drain.draining) return
