@@ -3,6 +3,7 @@
 import Fastify, { type FastifyInstance, type FastifyServerOptions } from 'fastify'
 import surge, { serverOptions } from 'fastify-surge'
 import { CONNECTIONS } from './downstream.ts'
+import { controlRoutes } from './routes/controls.ts'
 import { eventRoutes } from './routes/events.ts'
 import { indexRoutes } from './routes/index.ts'
 import { orderRoutes } from './routes/orders.ts'
@@ -15,10 +16,12 @@ export interface AppOptions {
   dataDir: string
   /** Requests of one client in a minute. */
   requestsPerMinute?: number
+  /** The live page gets a load generator and a switch a protection: for this host only. */
+  controls?: boolean
   logger?: FastifyServerOptions['logger']
 }
 
-export async function buildApp ({ dataDir, requestsPerMinute = 600, logger = false }: AppOptions): Promise<FastifyInstance> {
+export async function buildApp ({ dataDir, requestsPerMinute = 600, controls = false, logger = false }: AppOptions): Promise<FastifyInstance> {
   const store = await Store.open(dataDir)
 
   // serverOptions() adds what only Fastify's constructor can set: timeouts, and to go on serving while close() drains.
@@ -38,6 +41,8 @@ export async function buildApp ({ dataDir, requestsPerMinute = 600, logger = fal
       // Behind a balancer add a drainDelay, in which it sees that /readyz has turned to 503.
       closeTimeout: 10_000
     },
+    // The last minutes as charts, at /surge; what Prometheus scrapes is at /metrics.
+    metrics: { page: controls ? { path: '/surge', script: '/controls.js' } : '/surge' },
     // CPU and heap profiles at /debug/pprof, for clients of this host only.
     profiling: true,
     pressure: {
@@ -98,5 +103,6 @@ export async function buildApp ({ dataDir, requestsPerMinute = 600, logger = fal
   await app.register(orderRoutes)
   await app.register(reportRoutes, { store })
   await app.register(eventRoutes)
+  if (controls) await app.register(controlRoutes)
   return app
 }

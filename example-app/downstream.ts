@@ -3,7 +3,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 
 export const CONNECTIONS = 10
-const QUERY_MS = 20
+export const QUERY_MS = 20
 
 export interface Order { id: number, product: number, quantity: number }
 

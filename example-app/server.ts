@@ -18,6 +18,8 @@ if (!Number.isInteger(port) || port < 0 || port > 65_535) fail(`PORT is ${env.PO
 const app = await buildApp({
   dataDir,
   requestsPerMinute: Number(env.REQUESTS_PER_MINUTE || 600),
+  // Whoever can reach it could load it, or switch its protections off.
+  controls: ['127.0.0.1', '::1', 'localhost'].includes(host),
   // 'info' logs each request.
   logger: { level: env.LOG_LEVEL || 'warn' }
 }).catch((err: any) => {
@@ -46,7 +48,7 @@ const url = `http://${host.includes(':') ? `[${host}]` : host}:${(app.server.add
 // As seen from where npm was called.
 const makeProducts = relative(env.INIT_CWD ?? process.cwd(), resolve(import.meta.dirname, 'make-products.ts'))
 
-console.log(`The example listens on ${url}. Try, in another terminal:
+console.log(`The example listens on ${url}. See it live, load it and switch its protections at ${url}/surge. Or try, in another terminal:
 
   # The list and its ETag: 200 and 80 KB, then 304 and nothing
   for i in 1 2; do curl -s --compressed --etag-save /tmp/etag --etag-compare /tmp/etag -o /dev/null -w '%{http_code} %{size_download} bytes\\n' ${url}/products; done

@@ -3,7 +3,7 @@ import type { FastifyInstance } from 'fastify'
 import fp from 'fastify-plugin'
 import { readSurge, type SurgeOptions } from './options.ts'
 import { admissionOf } from './shared/admission.ts'
-import { nearest } from './shared/check.ts'
+import { nearest, unknownKey } from './shared/check.ts'
 import { claim } from './shared/define-plugin.ts'
 import { setSuiteState } from './shared/suite-state.ts'
 import { ROUTE_KEYS, suite, type SuiteKey } from './suite.ts'
@@ -35,11 +35,33 @@ export type { ServerDefaultsOptions } from './server-defaults/index.ts'
 export type { OnRefused, Refusal } from './shared/refusal.ts'
 export type { WorkerPool, WorkerPoolOptions, WorkerPoolStats, WorkerRunOptions } from './worker-pool/index.ts'
 
+export interface Surge {
+  /** The protections that requests meet before their handler, by option key, and whether they are on. */
+  readonly switches: Record<string, boolean>
+  /**
+   * Takes a protection out of the way of requests to come, or puts it back, without a restart.
+   * @throws FST_SURGE_BAD_OPTION for a key that is none of `switches`
+   */
+  switch: (key: string, on: boolean) => void
+}
+
+declare module 'fastify' {
+  interface FastifyInstance {
+    surge: Surge
+  }
+}
+
 async function surge (app: FastifyInstance, input: SurgeOptions): Promise<void> {
   const { switches, dryRun, onRefused, routes } = readSurge(input)
   claim(app, 'fastify-surge', 'Register it once; its plugins can be configured by route, or registered alone.')
   setSuiteState(app, { dryRun, onRefused, routes })
-  admissionOf(app)
+  const admission = admissionOf(app)
+  app.decorate('surge', {
+    get switches () { return admission.switches },
+    switch (key: string, on: boolean) {
+      if (!admission.switch(key, on)) throw unknownKey(`switch(${JSON.stringify(key)})`, key, Object.keys(admission.switches))
+    }
+  })
   for (const key of Object.keys(suite) as SuiteKey[]) {
     const options = switches[key]
     if (options !== false) await app.register(suite[key].plugin as any, options === true ? {} : options)

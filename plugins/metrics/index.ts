@@ -1,5 +1,8 @@
 // Measures every request, those that were refused, aborted, unknown or HEAD too, and what lies around it: gates,
 // connections, upstreams, the runtime. Read on scrape; without it every optimisation is blind.
+import { readFileSync } from 'node:fs'
+import { createRequire } from 'node:module'
+import { monitorEventLoopDelay } from 'node:perf_hooks'
 import type { Server } from 'node:http'
 import type { AddressInfo, Socket } from 'node:net'
 import type { FastifyInstance, FastifyReply, FastifyRequest, RouteOptions } from 'fastify'
@@ -14,6 +17,7 @@ import { ticketOf } from '../shared/ticket.ts'
 import { registerAcceptQueue } from './accept-queue.ts'
 import { AdmissionMeter, type Gates } from './admission-meter.ts'
 import { ConnectionMeter, type Connection } from './connection-meter.ts'
+import { History } from './history.ts'
 import { toMetricProducer, type MetricProducer } from './opentelemetry.ts'
 import { readMetrics, type MetricsOptions, type PageOptions, type ResolvedOptions } from './options.ts'
 import { ForeignMetric, type PrometheusRegistry } from './prom-client.ts'
@@ -54,6 +58,7 @@ interface Core {
 }
 
 const CACHED_MS = 1_000
+const PAGE_RESOLUTION_MS = 10
 const kConnection = Symbol('fastify-surge.connection')
 const kOwn = Symbol('fastify-surge.metrics-route')
 
@@ -88,6 +93,7 @@ function createMetrics (app: FastifyInstance, options: ResolvedOptions): Core {
     upstreams.stop()
   })
   declareEndpoint(app, options.endpoint, () => instruments.collect())
+  if (options.page !== false) servePage(app, options.page, instruments)
   return core
 }
 
@@ -133,6 +139,49 @@ function declareEndpoint (app: FastifyInstance, url: string | false, collect: ()
     const format = formatFor(request.headers.accept)
     reply.header('content-type', CONTENT_TYPES[format]).header('cache-control', 'no-store').header('vary', 'accept')
     return text(format)
+  })
+}
+
+/** Where the files of the page are, seen from `plugins/metrics` and from `dist/metrics` alike. */
+const FILES = new URL('../../plugins/metrics/page/', import.meta.url)
+const CSP = "default-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; frame-ancestors 'none'"
+
+function servePage (app: FastifyInstance, { path, script = '' }: PageOptions, instruments: Instruments): void {
+  const base = app.prefix + path
+  const uplot = createRequire(import.meta.url).resolve('uplot').replace(/[^/\\]+$/, '')
+  const escaped = script.replaceAll('&', '&amp;').replaceAll('"', '&quot;')
+  const files: Array<[url: string, type: string, text: string]> = [
+    ['', 'text/html', readFileSync(new URL('index.html', FILES), 'utf8').replaceAll('BASE', base).replace('SCRIPT', escaped)],
+    ['/page.js', 'text/javascript', readFileSync(new URL('page.js', FILES), 'utf8')],
+    ['/page.css', 'text/css', readFileSync(new URL('page.css', FILES), 'utf8')],
+    ['/uplot.js', 'text/javascript', readFileSync(`${uplot}uPlot.iife.min.js`, 'utf8')],
+    ['/uplot.css', 'text/css', readFileSync(`${uplot}uPlot.min.css`, 'utf8')]
+  ]
+  for (const [url, type, text] of files) {
+    declareOwnRoute(app, path + url, 'page', async function surgePageFile (_request, reply) {
+      reply.header('content-type', `${type}; charset=utf-8`).header('cache-control', 'no-cache')
+        .header('content-security-policy', CSP).header('x-content-type-options', 'nosniff')
+      return text
+    })
+  }
+  const history = new History()
+  declareOwnRoute(app, `${path}/data`, 'page', async function surgePageData (request, reply) {
+    reply.header('cache-control', 'no-store')
+    return { moments: history.since(Number((request.query as { since?: string }).since) || 0) }
+  })
+
+  const delay = monitorEventLoopDelay({ resolution: PAGE_RESOLUTION_MS })
+  let timer: NodeJS.Timeout | undefined
+  app.addHook('onReady', async function surgeStartHistory () {
+    delay.enable()
+    timer = setInterval(function surgeRecordSecond () {
+      history.record(Date.now(), instruments.collect(), delay.count === 0 ? 0 : Math.max(0, delay.max / 1e6 - PAGE_RESOLUTION_MS))
+      delay.reset()
+    }, 1_000).unref()
+  })
+  app.addHook('onClose', async function surgeStopHistory () {
+    clearInterval(timer)
+    delay.disable()
   })
 }
 

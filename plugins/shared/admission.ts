@@ -26,7 +26,8 @@ export class Admission implements Pass {
   readonly stages: Stage[] = []
   readonly #routes = new Map<string, Route>()
   /** A WeakMap on `config` misses the sharing of GET and HEAD, a Map on the key alone costs a string a request: so both. */
-  readonly #byConfig = new WeakMap<object, Route>()
+  #byConfig = new WeakMap<object, Route>()
+  readonly #off = new Set<Stage>()
   readonly #app: FastifyInstance
 
   constructor (app: FastifyInstance, clock: Clock) {
@@ -40,6 +41,24 @@ export class Admission implements Pass {
     this.stages.push(stage)
     this.stages.sort((a, b) => STAGES.indexOf(a.name) - STAGES.indexOf(b.name))
     this.#routes.clear()
+  }
+
+  /** The stages that routes configure, by that key, and whether requests meet them. */
+  get switches (): Record<string, boolean> {
+    const configured = this.stages.filter(({ name, configKey }) => configKey !== undefined && name !== 'metrics')
+    return Object.fromEntries(configured.map(stage => [stage.configKey!, !this.#off.has(stage)]))
+  }
+
+  /** Takes a stage out of the way of requests to come, or puts it back; false when there is none of that key. */
+  switch (key: string, on: boolean): boolean {
+    const stage = this.stages.find(({ name, configKey }) => configKey === key && name !== 'metrics')
+    if (stage === undefined) return false
+    if (on) this.#off.delete(stage)
+    else this.#off.add(stage)
+    // Settings are resolved anew; a request that is under way goes by those it came with.
+    this.#routes.clear()
+    this.#byConfig = new WeakMap()
+    return true
   }
 
   /** The route of a request, with every stage's settings for it. */
@@ -63,6 +82,7 @@ export class Admission implements Pass {
   }
 
   #configure (stage: Stage, facts: RouteFacts): unknown {
+    if (this.#off.has(stage)) return undefined
     try {
       stage.check?.(this.#setting(stage, facts), facts)
       return stage.configure(this.#setting(stage, facts), facts)

@@ -307,3 +307,29 @@ test('options that cannot be are boot errors that name the key', async () => {
     await assert.rejects(async () => await Fastify().register(metrics, options as any), { code: 'FST_SURGE_BAD_OPTION', message })
   }
 })
+
+test('the page is off by default; on, its files come from the package and load nothing from elsewhere', async t => {
+  assert.equal((await (await measured(t, {}, () => {})).inject('/surge')).statusCode, 404)
+  const app = await measured(t, { page: { path: '/live', script: '/mine.js?a="b"' } }, () => {})
+  const page = await app.inject('/live')
+  assert.match(page.headers['content-security-policy'] as string, /default-src 'self'/)
+  assert.ok(page.body.includes('data-script="/mine.js?a=&quot;b&quot;"'))
+  const files = [...page.body.matchAll(/(?:src|href)="(\/[^"]+)"/g)].map(([, url]) => url!)
+  assert.equal(files.length, 4)
+  for (const file of files) assert.equal((await app.inject(file)).statusCode, 200, file)
+  assert.deepEqual((await app.inject('/live/data?since=x')).json(), { moments: [] })
+})
+
+test('a protection is switched off and on again while the server runs; a key that is none is named', async t => {
+  const app = Fastify()
+  t.after(() => app.close())
+  await app.register(surge, { rateLimit: { max: 1, timeWindow: 60_000 } })
+  app.get('/', async () => 'ok')
+  const status = async () => (await app.inject('/')).statusCode
+  assert.deepEqual([await status(), await status()], [200, 429])
+  app.surge.switch('rateLimit', false)
+  assert.deepEqual([await status(), app.surge.switches.rateLimit, app.surge.switches.concurrency], [200, false, true])
+  app.surge.switch('rateLimit', true)
+  assert.equal(await status(), 429)
+  assert.throws(() => app.surge.switch('concurency', false), { code: 'FST_SURGE_BAD_OPTION', message: /Did you mean `concurrency`/ })
+})

@@ -1,0 +1,118 @@
+// The last minutes, second by second, for the page: rates from the difference of two collections, percentiles from the
+// difference of their buckets. Kept here and not in the browser, so that who opens the page in an incident sees its beginning.
+import { Histogram } from '../shared/histogram.ts'
+import type { Family, Point } from '../shared/instruments.ts'
+
+/** Values of one second by chart and series. */
+export interface Moment {
+  /** Milliseconds since 1970. */
+  at: number
+  charts: Record<string, Record<string, number | null>>
+}
+
+const MOMENTS = 300
+const MIB = 2 ** 20
+
+export class History {
+  readonly #moments: Moment[] = []
+  #before: Map<string, Family> | undefined
+  #beforeAt = 0
+
+  /** @param at milliseconds since 1970 @param loopDelay the longest of the last second, in milliseconds */
+  record (at: number, families: readonly Family[], loopDelay: number): void {
+    const now = new Map(families.map(family => [family.instrument.name, family]))
+    if (this.#before !== undefined) {
+      this.#moments.push({ at, charts: chartsOf(this.#before, now, (at - this.#beforeAt) / 1000, loopDelay) })
+      if (this.#moments.length > MOMENTS) this.#moments.shift()
+    }
+    this.#before = new Map(families.map(family => [family.instrument.name, frozen(family)]))
+    this.#beforeAt = at
+  }
+
+  since (at: number): Moment[] {
+    return this.#moments.filter(moment => moment.at > at)
+  }
+}
+
+type Families = ReadonlyMap<string, Family>
+
+function chartsOf (before: Families, now: Families, seconds: number, loopDelay: number): Moment['charts'] {
+  const replies: Record<string, number> = { '2xx': 0, '3xx': 0, '4xx': 0, '5xx': 0, 'no reply': 0 }
+  const good: Histogram[] = []
+  for (const { labels, value } of differences(before, now, 'http.server.request.duration')) {
+    const status = labels['http.response.status_code'] as number | undefined
+    const name = status === undefined ? 'no reply' : `${Math.floor(status / 100)}xx`
+    replies[name] = (replies[name] ?? 0) + (value as Histogram).count / seconds
+    if (status !== undefined && status < 400) good.push(value as Histogram)
+  }
+  const latency = good.length === 0 ? undefined : good.reduce((sum, one) => { sum.merge(one); return sum }, new Histogram(good[0]!.bounds))
+  const refusals: Record<string, number> = {}
+  for (const { labels, value } of differences(before, now, 'fastify.refusals')) refusals[`${labels.by}: ${labels.reason}`] = (value as number) / seconds
+  const gates: Record<string, number> = {}
+  // A gate that nobody has met yet is a flat line among those that tell something.
+  const met = new Set(pointsOf(now, 'fastify.admission.requests').filter(({ value }) => (value as number) > 0).map(({ labels }) => labels.group))
+  for (const [name, series] of [['inflight', ''], ['limit', ' limit'], ['queue.depth', ' waiting']] as const) {
+    for (const { labels, value } of pointsOf(now, `fastify.admission.${name}`)) if (met.has(labels.group)) gates[`${labels.group}${series}`] = value as number
+  }
+  const cache: Record<string, number> = {}
+  for (const name of now.keys()) {
+    if (!name.includes('cache') || now.get(name)!.instrument.type !== 'counter') continue
+    for (const { labels, value } of differences(before, now, name)) cache[[name.split('.').at(-1), ...Object.values(labels)].join(' ')] = (value as number) / seconds
+  }
+  return {
+    replies,
+    latency: { p50: quantile(latency, 0.5), p95: quantile(latency, 0.95), p99: quantile(latency, 0.99) },
+    refusals,
+    gates,
+    requests: { active: total(now, 'http.server.active_requests'), connections: total(now, 'fastify.connections.open') },
+    loop: { delay: loopDelay },
+    memory: { heap: total(now, 'v8js.memory.heap.used') / MIB, resident: total(now, 'process.memory.usage') / MIB },
+    cache
+  }
+}
+
+function pointsOf (families: Families, name: string): readonly Point[] {
+  return families.get(name)?.points ?? []
+}
+
+function total (families: Families, name: string): number {
+  return pointsOf(families, name).reduce((sum, { value }) => sum + (value as number), 0)
+}
+
+function keyOf ({ labels }: Point): string {
+  return JSON.stringify(labels)
+}
+
+/** What each point has grown by. */
+function differences (before: Families, now: Families, name: string): Point[] {
+  const old = new Map(pointsOf(before, name).map(point => [keyOf(point), point.value]))
+  return pointsOf(now, name).map(point => ({ labels: point.labels, value: minus(point.value, old.get(keyOf(point))) }))
+}
+
+function minus (value: number | Histogram, old: number | Histogram | undefined): number | Histogram {
+  if (typeof value === 'number') return value - ((old as number | undefined) ?? 0)
+  const difference = value.copy()
+  if (old !== undefined) for (let at = 0; at < difference.counts.length; at++) difference.counts[at]! -= (old as Histogram).counts[at]!
+  return difference
+}
+
+/** Histograms go on counting; what is compared with later has to stand still. */
+function frozen ({ instrument, points }: Family): Family {
+  return { instrument, points: points.map(({ labels, value }) => ({ labels, value: typeof value === 'number' ? value : value.copy() })) }
+}
+
+/** In milliseconds, by linear interpolation within its bucket, as histogram_quantile does. */
+export function quantile (histogram: Histogram | undefined, share: number): number | null {
+  const count = histogram?.count ?? 0
+  if (histogram === undefined || count === 0) return null
+  const { bounds, counts } = histogram
+  let before = 0
+  for (const [at, bound] of bounds.entries()) {
+    if (before + counts[at]! >= share * count) {
+      const from = bounds[at - 1] ?? 0
+      return 1_000 * (from + (bound - from) * (share * count - before) / counts[at]!)
+    }
+    before += counts[at]!
+  }
+  return 1_000 * bounds.at(-1)!
+}
