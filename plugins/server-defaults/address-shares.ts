@@ -12,9 +12,12 @@ export function addressBlock (address: string): string {
   return groups.slice(0, 4).map(group => parseInt(group, 16).toString(16)).join(':') + '::/64'
 }
 
+/** One for all connections of a block. */
+export interface Share { readonly block: string, count: number }
+
 export class AddressShares {
   readonly #limit: number
-  readonly #counts = new Map<string, number>()
+  readonly #shares = new Map<string, Share>()
 
   constructor (limit: number) {
     this.#limit = limit
@@ -22,20 +25,19 @@ export class AddressShares {
 
   /** Addresses that have a connection. */
   get size (): number {
-    return this.#counts.size
+    return this.#shares.size
   }
 
-  /** False when the block has its share already. */
-  take (block: string): boolean {
-    const count = this.#counts.get(block) ?? 0
-    if (count >= this.#limit) return false
-    this.#counts.set(block, count + 1)
-    return true
+  /** What is to be given back at the end of the connection; undefined when the block has its share already. */
+  take (block: string): Share | undefined {
+    let share = this.#shares.get(block)
+    if (share === undefined) this.#shares.set(block, share = { block, count: 0 })
+    else if (share.count >= this.#limit) return undefined
+    share.count++
+    return share
   }
 
-  give (block: string): void {
-    const count = this.#counts.get(block)!
-    if (count === 1) this.#counts.delete(block)
-    else this.#counts.set(block, count - 1)
+  give (share: Share): void {
+    if (--share.count === 0) this.#shares.delete(share.block)
   }
 }

@@ -1,5 +1,7 @@
 // One connection under the limits of time: its TLS handshake, the body that comes in, the reply that goes out. What
-// Node limits by itself (the header, the pause between requests) is not repeated here.
+// Node limits by itself (the header, the pause between requests) is not repeated here. An idle one is nothing but this
+// object: what a body or a waiting reply needs is made when there is one.
+import { Link } from '../shared/line.ts'
 import { BodyRate, type MinBodyRate } from './body-rate.ts'
 import type { Swept } from './sweep.ts'
 import { WriteStall } from './write-stall.ts'
@@ -14,74 +16,72 @@ export interface ConnectionLimits {
 
 export type Cut = 'handshake' | 'slow_body' | 'write_stall'
 
-/** What a connection looks like from here. */
-export interface Wire {
-  /** Bytes that came in, decrypted. */
-  readonly bytesRead: number
-  /** Bytes that the kernel took; only grows. */
-  readonly flushed: number
-  /** True while bytes wait for the kernel. */
-  readonly waiting: boolean
-  /** True while the server reads. */
-  readonly reading: boolean
-  /** True once it was taken over by an upgrade: then it is the app's. */
-  readonly upgraded: boolean
-  /** Ends it, and is not asked again: in a dry run it is let off. */
-  cut: (why: Cut) => void
-}
-
 /** A request whose body is not in yet. */
 export interface Incoming { readonly complete: boolean, readonly destroyed: boolean }
 
-export class Connection implements Swept {
-  readonly #wire: Wire
-  readonly #limits: ConnectionLimits
-  readonly #opened: number
-  readonly #stall: WriteStall | undefined
-  #shaking: boolean
-  #incoming: Incoming | undefined
-  #rate: BodyRate | undefined
-  /** Left alone from now on: taken over by the app, cut, or let off in a dry run. */
-  over = false
+interface Body<Request> { readonly request: Request, readonly rate: BodyRate }
 
-  constructor (wire: Wire, limits: ConnectionLimits, now: number, secure: boolean) {
-    this.#wire = wire
-    this.#limits = limits
-    this.#opened = now
-    this.#shaking = secure
-    this.#stall = limits.writeStallTimeout === false ? undefined : new WriteStall(limits.writeStallTimeout)
+export abstract class Connection<Request extends Incoming = Incoming> extends Link implements Swept {
+  /** 'over': left alone from now on: taken over by the app, cut, or let off in a dry run. */
+  #phase: 'shaking' | 'speaking' | 'over'
+  #stall: WriteStall | undefined
+  #body: Body<Request> | undefined
+
+  constructor (now: number, secure: boolean) {
+    super()
+    // A fraction would be an object of its own.
+    this.since = Math.floor(now)
+    this.#phase = secure ? 'shaking' : 'speaking'
   }
 
+  protected abstract get limits (): ConnectionLimits
+  /** Bytes that came in, decrypted. */
+  protected abstract get bytesRead (): number
+  /** Bytes that the kernel took; only grows. */
+  protected abstract get flushed (): number
+  /** True while bytes wait for the kernel. */
+  protected abstract get waiting (): boolean
+  /** True while the server reads. */
+  protected abstract get reading (): boolean
+  /** True once it was taken over by an upgrade: then it is the app's. */
+  protected abstract get upgraded (): boolean
+  /** Ends it, and is not asked again: in a dry run it is let off. `request` is the one whose body is slow. */
+  protected abstract cut (why: Cut, request: Request | undefined): void
+
   /** The TLS handshake is done. */
-  secured (): void {
-    this.#shaking = false
+  protected shaken (): void {
+    if (this.#phase === 'shaking') this.#phase = 'speaking'
   }
 
   /** A body is on its way, of which `already` bytes are here. One at a time: HTTP/1 has no other. */
-  expectBody (incoming: Incoming, already: number, now: number): void {
-    const { minBodyRate } = this.#limits
-    if (minBodyRate === false) return
-    this.#incoming = incoming
-    this.#rate = new BodyRate(minBodyRate, now, this.#wire.bytesRead - already)
+  expectBody (request: Request, already: number, now: number): void {
+    const { minBodyRate } = this.limits
+    if (minBodyRate !== false) this.#body = { request, rate: new BodyRate(minBodyRate, now, this.bytesRead - already) }
   }
 
   look (now: number): void {
-    if (this.over) return
-    const wire = this.#wire
-    if (wire.upgraded) this.over = true
-    else if (this.#shaking && now - this.#opened >= this.#limits.handshakeTimeout) this.#cut('handshake')
-    else if (this.#stall?.look(now, wire.waiting, wire.flushed)) this.#cut('write_stall')
-    else if (this.#incoming !== undefined) this.#lookAtBody(now)
+    if (this.#phase === 'over') return
+    if (this.upgraded) this.#phase = 'over'
+    else if (this.#phase === 'shaking' && now - this.since >= this.limits.handshakeTimeout) this.#cut('handshake')
+    else if (this.#stalls(now)) this.#cut('write_stall')
+    else if (this.#body !== undefined) this.#lookAtBody(now, this.#body)
   }
 
-  #lookAtBody (now: number): void {
-    const { bytesRead, reading } = this.#wire
-    if (this.#incoming!.complete || this.#incoming!.destroyed) this.#incoming = this.#rate = undefined
-    else if (this.#rate!.look(now, bytesRead, reading)) this.#cut('slow_body')
+  #stalls (now: number): boolean {
+    const { writeStallTimeout } = this.limits
+    if (writeStallTimeout === false) return false
+    if (this.waiting) return (this.#stall ??= new WriteStall(writeStallTimeout)).look(now, true, this.flushed)
+    this.#stall = undefined
+    return false
+  }
+
+  #lookAtBody (now: number, { request, rate }: Body<Request>): void {
+    if (request.complete || request.destroyed) this.#body = undefined
+    else if (rate.look(now, this.bytesRead, this.reading)) this.#cut('slow_body')
   }
 
   #cut (why: Cut): void {
-    this.#wire.cut(why)
-    this.over = true
+    this.#phase = 'over'
+    this.cut(why, this.#body?.request)
   }
 }

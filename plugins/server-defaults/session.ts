@@ -1,5 +1,6 @@
 // One HTTP/2 session under limits: Node has no time limit for its headers, bodies or idle times, and lets a client open
 // and reset streams without end (rapid reset, CVE-2023-44487).
+import { Link } from '../shared/line.ts'
 import { BodyRate, type MinBodyRate } from './body-rate.ts'
 import type { Swept } from './sweep.ts'
 import { WriteStall } from './write-stall.ts'
@@ -40,7 +41,7 @@ export interface SessionWire {
   cut: (why: 'write_stall' | 'stream_resets') => void
 }
 
-export class Session implements Swept {
+export class Session extends Link implements Swept {
   readonly #wire: SessionWire
   readonly #limits: SessionLimits
   readonly #stall: WriteStall | undefined
@@ -54,6 +55,7 @@ export class Session implements Swept {
   over = false
 
   constructor (wire: SessionWire, limits: SessionLimits, now: number) {
+    super()
     this.#wire = wire
     this.#limits = limits
     this.#stall = limits.writeStallTimeout === false ? undefined : new WriteStall(limits.writeStallTimeout, MOVE_BYTES)

@@ -1,8 +1,10 @@
 // One timer that looks at every connection once an interval, instead of a timer each: 5,000 idle sockets cost one pass
 // of some hundred microseconds. It stands still while there is nobody to look at.
 import type { Clock } from '../shared/clock.ts'
+import { Line, type Link } from '../shared/line.ts'
 
-export interface Swept {
+/** Stands in the line of one sweep. `look` ends nobody at once: what is ended leaves the line by its 'close' event. */
+export interface Swept extends Link {
   look: (now: number) => void
 }
 
@@ -10,7 +12,8 @@ export class Sweep {
   readonly #interval: number
   readonly #clock: Clock
   readonly #afterPoll: (fn: () => void) => unknown
-  readonly #members = new Set<Swept>()
+  /** Threaded through its members: a set takes 50 bytes for each. */
+  readonly #members = new Line<Swept>()
   #timer: unknown
 
   /**
@@ -28,12 +31,12 @@ export class Sweep {
   }
 
   add (member: Swept): void {
-    this.#members.add(member)
+    this.#members.push(member)
     if (this.#timer === undefined) this.#wait()
   }
 
   delete (member: Swept): void {
-    this.#members.delete(member)
+    this.#members.remove(member)
     if (this.#members.size > 0) return
     this.#clock.clearTimeout(this.#timer)
     this.#timer = undefined
@@ -47,7 +50,7 @@ export class Sweep {
 
   readonly #look = (): void => {
     const now = this.#clock.now()
-    for (const member of this.#members) member.look(now)
+    for (let member = this.#members.first; member !== undefined; member = member.next as Swept | undefined) member.look(now)
     // One chain, whoever came and went since the timer fired.
     this.#clock.clearTimeout(this.#timer)
     this.#timer = undefined

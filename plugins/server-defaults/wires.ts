@@ -4,11 +4,12 @@ import { constants, type Http2Session, type ServerHttp2Stream } from 'node:http2
 import type { IncomingMessage, Server, ServerResponse } from 'node:http'
 import type { Socket } from 'node:net'
 import { Duplex } from 'node:stream'
-import type { Cut, Wire } from './connection.ts'
+import type { Share } from './address-shares.ts'
+import { Connection, type ConnectionLimits, type Cut } from './connection.ts'
 import type { SessionWire, StreamWire } from './session.ts'
 
 /** Of a TCP socket; the one below TLS tells of partial writes, TLS itself does not. */
-interface Handle { readonly bytesWritten: number, readonly writeQueueSize: number }
+interface Handle { readonly bytesWritten: number, readonly writeQueueSize: number, getpeername?: (out: object) => number }
 type Handled = Socket & { _handle?: Handle | null, _parent?: Handled, _httpMessage?: ServerResponse | null, parser?: unknown }
 
 /** Told of each connection that a limit ends; false lets it off. */
@@ -21,62 +22,81 @@ function flushed (handle: Handle | null | undefined): number {
 /** What Node itself writes where nobody handles the error. */
 const TIMEOUT_REPLY = 'HTTP/1.1 408 Request Timeout\r\nConnection: close\r\n\r\n'
 
-export class SocketWire implements Wire {
-  readonly #listener: Server
+/** What all connections of one listener have in common. */
+export interface Place {
+  readonly listener: Server
+  readonly limits: ConnectionLimits
+  readonly onCut: OnCut
+}
+
+export class SocketConnection extends Connection<IncomingMessage> {
+  readonly place: Place
+  /** Its part of what its address may have. */
+  readonly share: Share | undefined
   readonly #tcp: Handled
-  readonly #onCut: OnCut
   /** Speaks HTTP: the TCP socket, or TLS above it once it is there. */
   #socket: Handled
-  /** Whose body comes in. */
-  request: IncomingMessage | undefined
 
-  constructor (listener: Server, tcp: Socket, onCut: OnCut) {
-    this.#listener = listener
+  constructor (place: Place, tcp: Socket, share: Share | undefined, now: number) {
+    super(now, 'setSecureContext' in place.listener)
+    this.place = place
+    this.share = share
     this.#tcp = this.#socket = tcp as Handled
-    this.#onCut = onCut
   }
 
   secured (socket: Socket): void {
     this.#socket = socket as Handled
+    this.shaken()
   }
 
-  get bytesRead (): number {
+  protected get limits (): ConnectionLimits {
+    return this.place.limits
+  }
+
+  protected get bytesRead (): number {
     return this.#socket.bytesRead
   }
 
-  get flushed (): number {
+  protected get flushed (): number {
     return flushed(this.#tcp._handle)
   }
 
-  get waiting (): boolean {
+  protected get waiting (): boolean {
     return (this.#tcp._handle?.writeQueueSize ?? 0) > 0
   }
 
-  get reading (): boolean {
+  protected get reading (): boolean {
     return !this.#socket.isPaused()
   }
 
-  get upgraded (): boolean {
+  protected get upgraded (): boolean {
     return this.#socket.parser === null
   }
 
-  cut (why: Cut): void {
-    if (!this.#onCut(why)) return
-    if (why === 'slow_body') this.#refuseBody()
+  protected cut (why: Cut, request: IncomingMessage | undefined): void {
+    if (!this.place.onCut(why)) return
+    if (why === 'slow_body') this.#refuseBody(request)
     else this.#tcp.destroy()
   }
 
   /** As Node ends a slow header, so that the app's clientErrorHandler words the 408; none into the middle of a reply. */
-  #refuseBody (): void {
+  #refuseBody (request: IncomingMessage | undefined): void {
     const socket = this.#socket
     const reply = socket._httpMessage
-    if (reply?.req === this.request && !reply?.headersSent) {
+    if (reply?.req === request && !reply?.headersSent) {
       const timeout = Object.assign(new Error('Request timeout'), { code: 'ERR_HTTP_REQUEST_TIMEOUT' })
       // Fastify has its handler on the first listener only.
-      if (!this.#listener.emit('clientError', timeout, socket) && socket.writable) socket.write(TIMEOUT_REPLY)
+      if (!this.place.listener.emit('clientError', timeout, socket) && socket.writable) socket.write(TIMEOUT_REPLY)
     }
     if (!socket.destroyed) socket.destroy()
   }
+}
+
+const peer: { address?: string } = {}
+
+/** Of the client; undefined for a Unix socket. `remoteAddress` would keep what it found for as long as the socket is open. */
+export function addressOf (socket: Handled): string | undefined {
+  return socket._handle?.getpeername?.(peer) === 0 ? peer.address : socket.remoteAddress
 }
 
 const kStream = Symbol('fastify-surge.stream')

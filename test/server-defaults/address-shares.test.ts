@@ -20,9 +20,10 @@ test('IPv4 stands for itself, also mapped; IPv6 for its /64', () => {
 
 test('the limit is taken and the next refused; a place given back can be taken, and nothing is left over', () => {
   const shares = new AddressShares(2)
-  assert.deepEqual([shares.take('a'), shares.take('a'), shares.take('a'), shares.take('b')], [true, true, false, true])
-  shares.give('a')
-  assert.equal(shares.take('a'), true)
-  for (const block of ['a', 'a', 'b']) shares.give(block)
+  const [first, second, third, other] = [shares.take('a'), shares.take('a'), shares.take('a'), shares.take('b')]
+  assert.deepEqual([first?.count, second, third, other?.count], [2, first, undefined, 1])
+  shares.give(first!)
+  assert.equal(shares.take('a'), first)
+  for (const share of [first, second, other]) shares.give(share!)
   assert.equal(shares.size, 0)
 })
