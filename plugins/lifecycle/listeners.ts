@@ -2,25 +2,13 @@
 // forgets when it closes.
 import type { Server } from 'node:http'
 import type { Http2Session } from 'node:http2'
-import type { Connection, Connections } from './connections.ts'
-
-type Watched = Connection & NodeJS.EventEmitter
+import { watchSockets } from '../shared/watch-sockets.ts'
+import type { Connections } from './connections.ts'
 
 export function watchListener (listener: Server, connections: Connections, sessions: Set<Http2Session>): void {
-  function watch (connection: Watched): void {
-    connections.add(connection)
-    connection.once('close', () => connections.delete(connection))
-  }
-  function watchUnderlying (connection: Watched): void {
-    connections.addUnderlying(connection)
-    connection.once('close', () => connections.deleteUnderlying(connection))
-  }
-  if ('setSecureContext' in listener) {
-    listener.on('secureConnection', watch)
-    listener.on('connection', watchUnderlying)
-  } else {
-    listener.on('connection', watch)
-  }
+  const secure = 'setSecureContext' in listener
+  watchSockets(listener, secure ? 'secureConnection' : 'connection', socket => connections.add(socket), socket => connections.delete(socket))
+  if (secure) watchSockets(listener, 'connection', socket => connections.addUnderlying(socket), socket => connections.deleteUnderlying(socket))
   listener.on('session', (session: Http2Session) => {
     sessions.add(session)
     session.once('close', () => sessions.delete(session))

@@ -11,7 +11,7 @@ const requests: Instrument = { name: 'fastify.connection.requests', type: 'histo
 const startDelay: Instrument = { name: 'fastify.request.start_delay', type: 'histogram', unit: 's', help: 'Time from accept to serve: since the header of a proxy, or since the connection of a first request' }
 
 export interface Connection {
-  /** In the clock's milliseconds. */
+  /** In the clock's whole milliseconds. */
   readonly accepted: number
   requests: number
 }
@@ -26,12 +26,13 @@ export class ConnectionMeter {
 
   open (now: number): Connection {
     this.#opened++
-    return { accepted: now, requests: 0 }
+    // A fraction would be an object of its own.
+    return { accepted: Math.round(now), requests: 0 }
   }
 
   /** A request of the connection is about to be served. */
   request (connection: Connection, now: number): void {
-    if (connection.requests++ === 0) this.#sinceConnection.observe((now - connection.accepted) / 1000)
+    if (connection.requests++ === 0) this.#sinceConnection.observe(Math.max(0, now - connection.accepted) / 1000)
   }
 
   close ({ requests }: Connection): void {

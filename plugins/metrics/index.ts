@@ -14,6 +14,7 @@ import { listenersOf } from '../shared/fastify-internals.ts'
 import { instrumentsOf, type Family, type Instruments } from '../shared/instruments.ts'
 import { EXEMPT } from '../shared/route.ts'
 import { ticketOf } from '../shared/ticket.ts'
+import { watchSockets } from '../shared/watch-sockets.ts'
 import { registerAcceptQueue } from './accept-queue.ts'
 import { AdmissionMeter, type Gates } from './admission-meter.ts'
 import { ConnectionMeter, type Connection } from './connection-meter.ts'
@@ -60,6 +61,7 @@ interface Core {
 const CACHED_MS = 1_000
 const PAGE_RESOLUTION_MS = 10
 const kConnection = Symbol('fastify-surge.connection')
+type MeteredSocket = Socket & { [kConnection]?: Connection }
 const kOwn = Symbol('fastify-surge.metrics-route')
 
 function createMetrics (app: FastifyInstance, options: ResolvedOptions): Core {
@@ -112,12 +114,14 @@ function portsOf (app: FastifyInstance): Set<number> {
 }
 
 function watchListener (listener: Server, meter: ConnectionMeter): void {
-  function watch (socket: Socket & { [kConnection]?: Connection }): void {
-    const connection = meter.open(systemClock.now())
-    socket[kConnection] = connection
-    socket.once('close', () => meter.close(connection))
+  const event = 'setSecureContext' in listener ? 'secureConnection' : 'connection'
+  function opened (socket: MeteredSocket): void {
+    socket[kConnection] = meter.open(systemClock.now())
   }
-  listener.on('setSecureContext' in listener ? 'secureConnection' : 'connection', watch)
+  function closed (socket: MeteredSocket): void {
+    if (socket[kConnection] !== undefined) meter.close(socket[kConnection])
+  }
+  watchSockets(listener, event, opened, closed)
   listener.on('drop', () => meter.drop())
 }
 

@@ -8,6 +8,7 @@ import { DuplicateHost, HandshakeTimeout, PipelineFull, SlowBody, StreamResets, 
 import { jitteredRetryAfter, prepareRefusal, type Refusal } from '../shared/refusal.ts'
 import type { RefusalLog } from '../shared/telemetry.ts'
 import { closeAfter, dropFurtherRequests } from '../shared/unread-body.ts'
+import { watchSockets } from '../shared/watch-sockets.ts'
 import { AddressShares, addressBlock, type Share } from './address-shares.ts'
 import type { ConnectionLimits, Cut } from './connection.ts'
 import { holdContinue } from './expectation.ts'
@@ -32,7 +33,6 @@ const refusals = {
 
 type Handler = (req: IncomingMessage, res: ServerResponse) => void
 
-interface GuardedPlace extends Place { readonly guard: ListenerGuard }
 interface WatchedSession { session: Session, wire: Http2SessionWire }
 
 const kWatched = Symbol('fastify-surge.watched')
@@ -58,8 +58,8 @@ export class ListenerGuard {
 
   /** To be called once a listener, behind its own handlers. */
   watch (listener: Server): void {
-    const place: GuardedPlace = { listener, limits: this.#limits, onCut: this.#onCut, guard: this }
-    listener.on('connection', socket => this.#connected(place, socket))
+    const place: Place = { listener, limits: this.#limits, onCut: this.#onCut }
+    watchSockets(listener, 'connection', socket => this.#connected(place, socket), this.#disconnected)
     if ('setSecureContext' in listener) listener.on('secureConnection', this.#secured)
     if ('updateSettings' in listener) {
       listener.on('session', this.#session)
@@ -77,8 +77,7 @@ export class ListenerGuard {
 
   readonly #onCut = (why: Cut | 'stream_resets'): boolean => this.#refuses(refusals[why])
 
-  #connected (place: GuardedPlace, socket: WatchedSocket): void {
-    if (socket.destroyed) return
+  #connected (place: Place, socket: WatchedSocket): void {
     let share: Share | undefined
     const address = this.#shares && addressOf(socket)
     if (address !== undefined) {
@@ -90,11 +89,12 @@ export class ListenerGuard {
     }
     const connection = socket[kWatched] = new SocketConnection(place, socket, share, this.#clock.now())
     this.#sweep.add(connection)
-    // One function for all: a closure and a wrapper for each are a tenth of an idle socket.
-    socket.on('close', closedSocket)
   }
 
-  forget (connection: SocketConnection): void {
+  readonly #disconnected = (socket: WatchedSocket): void => {
+    const connection = socket[kWatched]
+    // One that was refused.
+    if (connection === undefined) return
     this.#sweep.delete(connection)
     if (connection.share !== undefined) this.#shares!.give(connection.share)
   }
@@ -183,11 +183,6 @@ export class ListenerGuard {
 
 /** END_STREAM of RFC 9113 section 6.2. */
 const END_STREAM = 0x1
-
-function closedSocket (this: WatchedSocket): void {
-  const connection = this[kWatched]!
-  ;(connection.place as GuardedPlace).guard.forget(connection)
-}
 
 /** Once the read that brought the head is parsed to its end: most bodies came with it. */
 function expectBody (req: IncomingMessage, clock: Clock): void {

@@ -3,7 +3,7 @@
 import type { Clock } from '../shared/clock.ts'
 import { Line, type Link } from '../shared/line.ts'
 
-/** Stands in the line of one sweep. `look` ends nobody at once: what is ended leaves the line by its 'close' event. */
+/** Stands in the line of one sweep. */
 export interface Swept extends Link {
   look: (now: number) => void
 }
@@ -50,7 +50,12 @@ export class Sweep {
 
   readonly #look = (): void => {
     const now = this.#clock.now()
-    for (let member = this.#members.first; member !== undefined; member = member.next as Swept | undefined) member.look(now)
+    for (let member = this.#members.first; member !== undefined;) {
+      // Whoever is ended by this look leaves the line.
+      const next = member.next as Swept | undefined
+      member.look(now)
+      member = next
+    }
     // One chain, whoever came and went since the timer fired.
     this.#clock.clearTimeout(this.#timer)
     this.#timer = undefined
