@@ -1,0 +1,129 @@
+// Two servers behind a real HAProxy with the configuration that is shipped, one of which is stopped under load: by SIGTERM
+// no client notices, by SIGKILL those alone whose requests it had.
+import assert from 'node:assert/strict'
+import { spawn, type ChildProcess } from 'node:child_process'
+import { once } from 'node:events'
+import { readFileSync } from 'node:fs'
+import { writeFile } from 'node:fs/promises'
+import http from 'node:http'
+import net, { type AddressInfo } from 'node:net'
+import { join } from 'node:path'
+import { createInterface } from 'node:readline'
+import { test, type TestContext } from 'node:test'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { temporaryDir } from '../example-app/client.ts'
+import { without } from '../support/service.ts'
+
+const skip = without('haproxy', 'haproxy')
+const CLIENTS = 30
+
+interface Counts { accepted: number, answered: number, connections: number }
+interface Backend { child: ChildProcess, port: number, counts: Promise<Counts> }
+
+async function startBackend (t: TestContext): Promise<Backend> {
+  // Down after 2 checks of 100 ms, and a second.
+  const child = spawn(process.execPath, ['--import', 'tsx', join(import.meta.dirname, '../lifecycle/drained-child.ts')], { env: { ...process.env, DRAIN_DELAY: '1200' }, stdio: ['ignore', 'pipe', 'inherit'] })
+  t.after(() => { child.kill('SIGKILL') })
+  const lines = createInterface({ input: child.stdout! })[Symbol.asyncIterator]()
+  const { value } = await lines.next()
+  return { child, port: JSON.parse(value).port, counts: lines.next().then(({ value }) => value && JSON.parse(value)) }
+}
+
+async function unusedPort (): Promise<number> {
+  const server = net.createServer().listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  const { port } = server.address() as AddressInfo
+  server.close()
+  await once(server, 'close')
+  return port
+}
+
+/** `retries` as shipped, or none, so that nothing is hidden by asking twice. */
+async function startBalancer (t: TestContext, backends: Backend[], retries: boolean): Promise<number> {
+  const config = join(await temporaryDir(t), 'haproxy.cfg')
+  const shipped = readFileSync(join(import.meta.dirname, '../../deploy/haproxy/haproxy.cfg'), 'utf8')
+  const text = shipped.replace('inter 1s', 'inter 100ms').replace('retries 2', retries ? 'retries 2' : 'retries 0')
+  assert.notEqual(text, shipped)
+  await writeFile(config, text)
+  const port = await unusedPort()
+  const [one, two] = backends.map(backend => `127.0.0.1:${backend.port}`)
+  const balancer = spawn('haproxy', ['-db', '-q', '-f', config], { env: { ...process.env, LISTEN: `127.0.0.1:${port}`, SERVER_ONE: one, SERVER_TWO: two }, stdio: ['ignore', 'ignore', 'inherit'] })
+  t.after(() => { balancer.kill('SIGKILL') })
+  while (await get(port).then(status => status !== 200, () => true)) {
+    assert.equal(balancer.exitCode, null, 'HAProxy has ended')
+    await sleep(20)
+  }
+  return port
+}
+
+function get (port: number, agent?: http.Agent): Promise<number> {
+  return new Promise((resolve, reject) => {
+    http.get({ port, host: '127.0.0.1', agent }, reply => {
+      let text = ''
+      reply.on('data', data => { text += data }).on('error', reject).on('end', () => resolve(text === 'whole' ? reply.statusCode! : reply.statusCode === 200 ? 0 : reply.statusCode!))
+    }).on('error', reject)
+  })
+}
+
+class Load {
+  whole = 0
+  readonly failures: string[] = []
+  readonly #agent = new http.Agent({ keepAlive: true, maxSockets: CLIENTS })
+  readonly #clients: Promise<void[]>
+  #over = false
+
+  constructor (port: number) {
+    this.#clients = Promise.all(Array.from({ length: CLIENTS }, async () => {
+      while (!this.#over) {
+        await get(port, this.#agent).then(status => {
+          if (status === 200) this.whole++
+          else this.failures.push(`status ${status}`)
+        }, error => { this.failures.push(String(error)) })
+      }
+    }))
+  }
+
+  /** So many more good replies. */
+  async more (count: number): Promise<void> {
+    for (const goal = this.whole + count; this.whole < goal;) await sleep(10)
+  }
+
+  async stop (): Promise<void> {
+    this.#over = true
+    await this.#clients
+    this.#agent.destroy()
+  }
+}
+
+test('SIGTERM of one of two servers under load: no client sees a failed request', { skip }, async t => {
+  const backends = [await startBackend(t), await startBackend(t)]
+  const load = new Load(await startBalancer(t, backends, false))
+  await load.more(500)
+  const [leaving, staying] = backends
+  const left = once(leaving!.child, 'exit')
+  leaving!.child.kill('SIGTERM')
+  assert.deepEqual(await left, [0, null])
+  await load.more(500)
+  await load.stop()
+  assert.deepEqual(load.failures, [])
+  staying!.child.kill('SIGTERM')
+  const counts = await Promise.all(backends.map(backend => backend.counts))
+  for (const { accepted, answered, connections } of counts) {
+    assert.equal(answered, accepted)
+    // Each check is a connection of its own.
+    assert.ok(accepted > 200 && connections < accepted / 2, `${accepted} requests over ${connections} connections: they are not kept`)
+  }
+})
+
+test('a server that crashes under load takes no more than the requests that it had, and the other one serves on', { skip }, async t => {
+  const backends = [await startBackend(t), await startBackend(t)]
+  const load = new Load(await startBalancer(t, backends, true))
+  await load.more(300)
+  backends[0]!.child.kill('SIGKILL')
+  await load.more(500)
+  assert.ok(load.failures.length <= CLIENTS, `${load.failures.length} failures: ${load.failures[0]}`)
+  const before = load.failures.length
+  await load.more(300)
+  assert.equal(load.failures.length, before)
+  await load.stop()
+})
