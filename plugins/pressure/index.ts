@@ -7,7 +7,7 @@ import { readValue } from '../shared/check.ts'
 import { systemClock } from '../shared/clock.ts'
 import { definePlugin } from '../shared/define-plugin.ts'
 import { Clash, UnderPressure } from '../shared/errors.ts'
-import { watchForLater } from '../shared/late-clash.ts'
+import { nameTakenDecorators, watchForLater } from '../shared/late-clash.ts'
 import { jitteredRetryAfter, prepareRefusal, type Refusal } from '../shared/refusal.ts'
 import type { RouteFacts } from '../shared/route.ts'
 import { routeSetting, type SuiteState } from '../shared/suite-state.ts'
@@ -141,13 +141,15 @@ function obey (ticket: Ticket, value: unknown, refusal: Refusal): boolean {
   return false
 }
 
+const DECORATORS = ['memoryUsage', 'isUnderPressure']
+
 export default definePlugin<PressureOptions, Pressure, Core>({
   name: 'pressure',
   key: 'pressure',
   read: readPressure,
   perServer: true,
   replaces: ['@fastify/under-pressure'],
-  decorates: ['memoryUsage', 'isUnderPressure'],
+  decorates: DECORATORS,
   create: createPressure,
 
   attach (app, core, options, suite) {
@@ -155,5 +157,6 @@ export default definePlugin<PressureOptions, Pressure, Core>({
     app.decorate('isUnderPressure', () => core.verdict(1) !== undefined)
     admissionOf(app).add(pressureStage(core, options, suite, options.dryRun ?? suite.dryRun))
     watchForLater(app, '@fastify/under-pressure', 'pressure', 'pressure')
+    nameTakenDecorators(app, DECORATORS, '@fastify/under-pressure', 'pressure', 'pressure')
   }
 })

@@ -18,10 +18,23 @@ export function watchForLater (app: FastifyInstance, officials: string | string[
     for (const official of [officials].flat()) {
       const isBelow = contexts.some(context => context.hasPlugin(official))
       if (app.hasPlugin(official) || (isBelow && below === 'refuse')) {
-        throw new Clash(`${official} was registered after fastify-surge/${name}, which does its work: remove the registration of ${official}, or pass \`${key}: false\` to fastify-surge.`)
+        throw lateClash(official, name, key)
       }
       if (isBelow) app.log.warn(`${official} is registered in a context below fastify-surge/${name}: requests to that context pass both.`)
     }
     contexts.length = 0
   })
+}
+
+/** Where the official plugin adds instance decorators of ours, Fastify would say that they exist, and not whose they are or what to do. */
+export function nameTakenDecorators (app: FastifyInstance, decorators: string[], official: string, name: string, key: string): void {
+  const { decorate } = app
+  app.decorate = function surgeDecorate (this: FastifyInstance, decorator: string, ...rest: any[]) {
+    if (decorators.includes(decorator) && Object.hasOwn(this, decorator) && this.hasPlugin(official)) throw lateClash(official, name, key)
+    return (decorate as any).call(this, decorator, ...rest)
+  } as typeof app.decorate
+}
+
+function lateClash (official: string, name: string, key: string): Error {
+  return new Clash(`${official} was registered after fastify-surge/${name}, which does its work: remove the registration of ${official}, or pass \`${key}: false\` to fastify-surge.`)
 }

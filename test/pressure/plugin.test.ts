@@ -301,9 +301,19 @@ test('@fastify/under-pressure beside it is a clash, before or behind', async t =
   t.after(() => before.close())
   await before.register(underPressure)
   await assert.rejects(async () => { await before.register(pressure, {}) }, { code: 'FST_SURGE_CLASH' })
-  // Behind, its own decorators fail first.
-  const behind = Fastify()
-  await behind.register(pressure, {})
-  await assert.rejects(async () => { await behind.register(underPressure) }, { code: 'FST_ERR_DEC_ALREADY_PRESENT' })
-  await behind.close()
+  for (const awaited of [true, false]) {
+    const behind = Fastify()
+    await behind.register(pressure, {})
+    await assert.rejects(async () => {
+      const registered = behind.register(underPressure)
+      if (awaited) await registered
+      await behind.ready()
+    }, { code: 'FST_SURGE_CLASH', message: /@fastify\/under-pressure was registered after fastify-surge\/pressure.*remove.*`pressure: false`/ })
+    await behind.close()
+  }
+  // What is not its own doing is told in Fastify's words.
+  const own = Fastify()
+  t.after(() => own.close())
+  await own.register(pressure, {})
+  assert.throws(() => own.decorate('memoryUsage', (() => {}) as any), { code: 'FST_ERR_DEC_ALREADY_PRESENT' })
 })
