@@ -14,7 +14,7 @@ export const skip: string | false = installed || process.env.SURGE_REQUIRE_SERVI
   ? false
   : 'no redis-server: apt-get install redis-server'
 
-async function freePort (): Promise<number> {
+export async function freePort (): Promise<number> {
   const server = net.createServer().listen(0, '127.0.0.1')
   await once(server, 'listening')
   const { port } = server.address() as net.AddressInfo
