@@ -222,6 +222,8 @@ test('probes are spared by every plugin', async t => {
     assert.equal(reply.status, 200, path)
   }
   assert.equal((await (await RawClient.connect(port)).get('/').reply()).status, 503)
+  // One story: the gate's counters have what pressure kept from it.
+  assert.deepEqual([app.concurrency.stats().shed.pressure, app.concurrency.stats().admitted], [1, 0])
 })
 
 test('prefix and logLevel, which Fastify passes to every plugin, pass', async () => {

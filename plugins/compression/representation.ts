@@ -14,6 +14,7 @@ import type { Official } from './official.ts'
 import type { RouteSettings } from './options.ts'
 import { discard, isStream, isWhole, unwrapResponse } from './payload.ts'
 import { evaluate, isConditional } from './preconditions.ts'
+import { leavesRefusals } from '../shared/refusal.ts'
 import { ticketOf } from '../shared/ticket.ts'
 import type { Kept, RepresentationCache } from './representation-cache.ts'
 import { contentHash, type Validator } from './validator.ts'
@@ -240,7 +241,7 @@ export function representationHook (parts: Parts, autoHead: OnSend | undefined):
     finish(request, reply, instead, done)
   }
 
-  return representation
+  return leavesRefusals(representation)
 }
 
 function passOn (_request: FastifyRequest, _reply: FastifyReply, payload: unknown, done: Done): void {

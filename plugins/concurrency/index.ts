@@ -139,6 +139,10 @@ function concurrencyStage (gates: Map<string, Gate>, options: ResolvedOptions, d
 
     priority: (ticket, route) => route.priority(ticket),
 
+    forestalled ({ by }, { gate }) {
+      if (by === 'pressure') gate.forestalled()
+    },
+
     enter (ticket, route) {
       const waiter = new TicketWaiter(ticket, route, dryRun)
       ticket.waiter = waiter

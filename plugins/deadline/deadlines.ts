@@ -19,10 +19,10 @@ export class Deadlines {
   }
 
   /** `since` is when it was last looked at: a standing one is asked a whole timeout later whether its body moves. */
-  start (deadline: Deadline): void {
-    deadline.since = this.#clock.now()
+  start (deadline: Deadline, now = this.#clock.now()): void {
+    deadline.since = now
     this.#line.push(deadline)
-    this.#arm(dueOf(deadline, this.#clock.now()))
+    this.#arm(dueOf(deadline, now), now)
   }
 
   stop (deadline: Deadline): void {
@@ -31,14 +31,15 @@ export class Deadlines {
 
   /** To be called when a deadline that stood still runs again. */
   resumed (deadline: Deadline): void {
-    this.#arm(dueOf(deadline, this.#clock.now()))
+    const now = this.#clock.now()
+    this.#arm(dueOf(deadline, now), now)
   }
 
-  #arm (due: number): void {
+  #arm (due: number, now: number): void {
     if (due >= this.#due) return
     if (this.#timer !== undefined) this.#clock.clearTimeout(this.#timer)
     this.#due = due
-    this.#timer = this.#clock.setTimeout(() => this.#look(), Math.max(1, Math.ceil(due - this.#clock.now())))
+    this.#timer = this.#clock.setTimeout(() => this.#look(), Math.max(1, Math.ceil(due - now)))
   }
 
   #look (): void {
@@ -59,7 +60,7 @@ export class Deadlines {
       }
       deadline = after
     }
-    if (next !== Infinity) this.#arm(next)
+    if (next !== Infinity) this.#arm(next, now)
   }
 }
 

@@ -128,13 +128,14 @@ function deadlineStage ({ deadlines, counts }: Core, options: DeadlineSettings, 
       const time = header === false ? timeout : shortened(timeout, raw.headers[header])
       const deadline = new TicketDeadline(ticket, time, dryRun ? undefined : counts)
       ticket.deadline = deadline
-      ticket.remaining = deadline.remaining()
+      const now = systemClock.now()
+      ticket.remaining = deadline.remaining(now)
       deadline.watched = true
       if (hasBody(raw)) {
         deadline.stand()
         raw.on('end', bodyEnded)
       }
-      deadlines.start(deadline)
+      deadlines.start(deadline, now)
       return true
     },
 

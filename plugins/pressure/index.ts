@@ -32,6 +32,8 @@ declare module 'fastify' {
 interface Core {
   /** The last sample. */
   sample: () => Sample
+  /** Nobody is shed now, whatever their priority. */
+  calm: () => boolean
   /** What a request of this priority is shed for now. */
   verdict: (priority: 0 | 1 | 2) => PressureType | undefined
 }
@@ -62,6 +64,7 @@ async function createPressure (app: FastifyInstance, options: Pressure): Promise
   })
   return {
     sample: () => sampler.last,
+    calm: () => shedding.level === 0 && official.healthy(),
     // A failed check says that nobody can be served, the critical no more than others.
     verdict: priority => shedding.sheds(priority) ? shedding.type : official.healthy() ? undefined : 'healthCheck'
   }
@@ -121,6 +124,7 @@ function pressureStage (core: Core, options: Pressure, suite: SuiteState, dryRun
     },
 
     enter (ticket, { handler }) {
+      if (core.calm()) return true
       const type = core.verdict(ticket.priority)
       if (type === undefined) return true
       if (dryRun) return ticket.refuse(refusals[type], dryRun)

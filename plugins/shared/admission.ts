@@ -9,6 +9,7 @@ import type { FastifyInstance, FastifyReply, FastifyRequest, RouteOptions } from
 import { systemClock, type Clock } from './clock.ts'
 import { listEarlyRoutes } from './early-routes.ts'
 import { instrumentsOf } from './instruments.ts'
+import { leavesRefusals } from './refusal.ts'
 import { routeOf, type Route, type RouteFacts } from './route.ts'
 import { routeSetting, suiteState, type SuiteState } from './suite-state.ts'
 import { refusals, RefusalLog } from './telemetry.ts'
@@ -125,6 +126,7 @@ export function admissionOf (app: FastifyInstance, clock: Clock = systemClock): 
     admission.checkRoute(routeOf(rememberConstraints(route)))
   }
 
+  leavesRefusals(surgeAnswered)
   listEarlyRoutes(app)
   app.addHook('onRequest', surgeAdmission)
   if (!enclosed) app.addHook('onSend', surgeAnswered)

@@ -1,7 +1,7 @@
 // What Fastify knows and does not tell: its secondary listeners and the options it was made with. Read by the
 // description of its symbols, in this file only; where a version has other names we see less and break nothing.
 import type { Server } from 'node:http'
-import type { FastifyInstance, FastifyServerOptions } from 'fastify'
+import type { FastifyInstance, FastifyRequest, FastifyServerOptions } from 'fastify'
 
 function symbolOf (object: object, description: string): symbol | undefined {
   for (let scope: object | null = object; scope !== null; scope = Object.getPrototypeOf(scope)) {
@@ -41,6 +41,19 @@ export function validatorCompilerOf (app: FastifyInstance): { compile: (request:
   controller?.setupValidator?.(optionsOf(app))
   const compile = controller?.validatorCompiler ?? app.validatorCompiler
   return { compile, custom: controller?.isCustomValidatorCompiler === true }
+}
+
+let kContext: symbol | undefined
+
+/** The onSend hooks that the reply to a request passes; undefined where this version hides them. */
+export function onSendHooksOf (request: FastifyRequest): readonly unknown[] | undefined {
+  let context = kContext === undefined ? undefined : (request as any)[kContext]
+  // Looked for again when the request is of another copy of Fastify.
+  if (context === undefined) {
+    kContext = symbolOf(request, 'fastify.context')
+    context = kContext === undefined ? undefined : (request as any)[kContext]
+  }
+  return context === undefined ? undefined : context.onSend ?? []
 }
 
 type ParseString = (request: any, body: string, done: (error: Error | null, body?: unknown) => void) => void

@@ -26,6 +26,8 @@ export interface Stage<Settings = any> {
   configure: (setting: unknown, route: RouteFacts) => Settings | undefined
   /** True lets the ticket pass. False: it was refused, or is held and will be resumed. */
   enter: (ticket: Ticket, settings: Settings) => boolean
+  /** A stage before this one refused what would have come here next. */
+  forestalled?: (refusal: Refusal, settings: Settings) => void
   /** A hook ahead of the suite answered: no stage was entered, and the head and the end of the reply are still to come. */
   overtaken?: (ticket: Ticket) => void
   /** The priority that the route gives a request, for stages before this one: 0 is critical, 2 is first to go. */
@@ -186,6 +188,11 @@ export class Ticket {
     if (!dryRun) {
       this.refusal = refusal
       if (this.#waiting !== undefined) this.#waitOver()
+      const { stages } = this.#admission
+      for (let index = this.#next; index < stages.length; index++) {
+        const settings = this.route.settings[index]
+        if (settings !== undefined) stages[index]!.forestalled?.(refusal, settings)
+      }
     }
     this.#admission.refusals.record(refusal, this.route.key, dryRun)
   }
@@ -215,7 +222,6 @@ export class Ticket {
     if (this.closed) return
     this.closed = true
     if (this.#waiting !== undefined) this.#waitOver()
-    this.reply.raw.removeListener('close', closedReply)
     unwatchSocket(this.request.raw.socket, this)
     for (const stage of this.#watching) stage.close?.(this)
   }

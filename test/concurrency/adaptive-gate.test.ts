@@ -62,6 +62,6 @@ test('at twice the capacity of a downstream nearly all of it is answered in time
 
 test('below the capacity nothing is shed, and the limit stays where it was', () => {
   const { stats } = goodput(5, 0.4)
-  assert.deepEqual(stats.shed, { queue_full: 0, queue_timeout: 0, predicted_wait: 0, evicted: 0, key_share: 0, loop_busy: 0, draining: 0 })
+  assert.deepEqual(stats.shed, { queue_full: 0, queue_timeout: 0, predicted_wait: 0, evicted: 0, key_share: 0, loop_busy: 0, draining: 0, pressure: 0 })
   assert.equal(stats.limit, 1000)
 })

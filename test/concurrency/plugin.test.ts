@@ -38,6 +38,33 @@ test('the request past limit and queue gets a prepared 503 with Retry-After and 
   await eventually(() => atRest(app), 'at rest')
 })
 
+test('a refusal carries what earlier hooks have set, and passes the onSend hooks of an app that has some', async t => {
+  async function refusedBy (declare: (app: FastifyInstance) => void) {
+    const app = Fastify()
+    t.after(() => app.close())
+    app.addHook('onRequest', async (_request, reply) => { reply.header('x-request-id', 'one').raw.setHeader('x-raw', 'two') })
+    await app.register(concurrency)
+    declare(app)
+    app.get('/', async () => 'served')
+    const client = await RawClient.connect(await listen(app))
+    app.concurrency.drain().catch(assert.ifError)
+    const reply = await client.get('/').reply()
+    assert.equal(reply.status, 503)
+    assert.equal(JSON.parse(reply.body).code, 'FST_SURGE_DRAINING')
+    assert.deepEqual([reply.headers['x-request-id'], reply.headers['x-raw']], ['one', 'two'])
+    assert.equal(reply.headers['content-type'], 'application/json; charset=utf-8')
+    return reply
+  }
+  assert.equal((await refusedBy(() => {})).headers['x-seen'], undefined)
+  const seen = await refusedBy(app => {
+    app.addHook('onSend', async (_request, reply, payload) => {
+      reply.header('x-seen', 'yes')
+      return payload
+    })
+  })
+  assert.equal(seen.headers['x-seen'], 'yes')
+})
+
 test('Retry-After is spread, so that those refused together do not come back together', async t => {
   const { app, port } = await serve(t, { limit: 1, maxQueue: 0 }, app => { app.get('/', () => new Promise(() => {})) })
   const holder = (await RawClient.connect(port)).get('/')

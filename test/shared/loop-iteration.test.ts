@@ -6,10 +6,15 @@ import { FakeClock } from '../support/fake-clock.ts'
 function setUp () {
   const clock = new FakeClock()
   let end = () => {}
-  const loop = new LoopIteration(clock.now, fn => { end = fn })
+  let watched = 0
+  const loop = new LoopIteration(clock.now, fn => {
+    end = fn
+    watched++
+  })
   return {
     loop,
     clock,
+    watched: () => watched,
     /** One iteration that takes in a request every 10 ms; whether each was told that the loop is busy. */
     iterate (ms: number): boolean[] {
       const told = []
@@ -35,6 +40,18 @@ test('iterations that stay too long are: the late comers of each are told', () =
   iterate(100)
   const told = iterate(100)
   assert.deepEqual(told, [false, false, false, false, false, true, true, true, true, true])
+})
+
+test('a short iteration is not followed by another that is timed at once, a long one is', () => {
+  const { loop, iterate, clock, watched } = setUp()
+  iterate(10)
+  clock.advance(1)
+  loop.busy(clock.now())
+  assert.equal(watched(), 1)
+  clock.advance(5)
+  iterate(100)
+  loop.busy(clock.now())
+  assert.equal(watched(), 3)
 })
 
 test('one short iteration, or an idle moment, ends it', () => {

@@ -54,8 +54,8 @@ export interface GateStats {
   service: number
   /** Admitted since boot. */
   admitted: number
-  /** Refused since boot, by reason. */
-  shed: Record<ShedReason, number>
+  /** Refused since boot, by reason; 'pressure' counts those that the process's own state kept from coming here. */
+  shed: Record<ShedReason | 'pressure', number>
   /** Left the waiting room by themselves since boot. */
   gone: number
   /** Orphans whose slot was taken back at `orphanTimeout`, since boot. */
@@ -82,6 +82,7 @@ export class Gate {
   #admitted = 0
   #gone = 0
   #orphansTimedOut = 0
+  #forestalled = 0
   readonly #shed = Object.fromEntries(SHED_REASONS.map(reason => [reason, 0])) as Record<ShedReason, number>
   readonly #atRest: Array<() => void> = []
 
@@ -148,6 +149,11 @@ export class Gate {
     this.#arm(now)
   }
 
+  /** A claim was refused before it came here, for the process's own state. */
+  forestalled (): void {
+    this.#forestalled++
+  }
+
   /** Sets the limit by hand. A lower one cancels nothing: it holds as soon as enough claims have ended. */
   tune (limit: number): void {
     this.#limit = new FixedLimit(limit)
@@ -177,7 +183,7 @@ export class Gate {
       congested: this.#congestion.congested,
       service: this.#service,
       admitted: this.#admitted,
-      shed: { ...this.#shed },
+      shed: { ...this.#shed, pressure: this.#forestalled },
       gone: this.#gone,
       orphansTimedOut: this.#orphansTimedOut
     }

@@ -8,6 +8,8 @@
 
 const BUDGET_MS = 40
 const STANDING_MS = 250
+/** After a short iteration the next is timed this much later only: to hear of its end costs the loop a turn. */
+const REST_MS = 5
 /** A pause between two iterations with requests that is longer was idle time. */
 const IDLE_MS = 10
 
@@ -16,6 +18,7 @@ export class LoopIteration {
   readonly #atEnd: (end: () => void) => void
   #began: number | undefined = undefined
   #ended = -Infinity
+  #long = false
   /** When the loop was last known to keep up. */
   #healthy = -Infinity
 
@@ -25,9 +28,10 @@ export class LoopIteration {
     this.#atEnd = atEnd
   }
 
-  /** One stamp and one callback an iteration, not a request. */
+  /** One stamp and one callback an iteration at most, not a request. */
   busy (now: number): boolean {
     if (this.#began === undefined) {
+      if (!this.#long && now - this.#ended < REST_MS) return false
       if (now - this.#ended > IDLE_MS) this.#healthy = now
       this.#began = now
       this.#atEnd(this.#end)
@@ -37,7 +41,8 @@ export class LoopIteration {
 
   readonly #end = (): void => {
     const now = this.#now()
-    if (now - this.#began! <= BUDGET_MS) this.#healthy = now
+    this.#long = now - this.#began! > BUDGET_MS
+    if (!this.#long) this.#healthy = now
     this.#ended = now
     this.#began = undefined
   }
