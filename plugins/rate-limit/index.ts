@@ -14,7 +14,8 @@ import type { Claim, Verdict } from './counter.ts'
 import { wholeSeconds } from './gcra.ts'
 import { endIfOver, judge, type Done } from './judgement.ts'
 import { Limits, type Limit } from './limits.ts'
-import { readRateLimit, type PolicyOptions, type Quota, type RateLimit, type RateLimitOptions } from './options.ts'
+import { readRateLimit, type Quota, type RateLimit, type RateLimitOptions } from './options.ts'
+import type { PolicyOptions } from './policy-options.ts'
 import { QuotaApi, type Found, type QuotaClient, type QuotaState } from './quota-api.ts'
 
 export type { PolicyOptions, QuotaClient, QuotaState, RateLimitOptions }
