@@ -34,10 +34,12 @@ export class DebtTable {
     return -1
   }
 
-  put (low: number, high: number, tat: number, strikes: number, now: number): void {
-    let slot = this.find(low, high, now)
-    if (slot === -1) slot = this.#smallest((low & this.#setMask) * WAYS)
-    this.#fingerprint[slot] = high
+  /** `slot` is where it was found just now, -1 where it was not. */
+  put (slot: number, low: number, high: number, tat: number, strikes: number): void {
+    if (slot === -1) {
+      slot = this.#smallest((low & this.#setMask) * WAYS)
+      this.#fingerprint[slot] = high
+    }
     this.tat[slot] = tat
     this.strikes[slot] = strikes
   }

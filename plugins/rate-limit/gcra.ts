@@ -180,17 +180,22 @@ export function enter (policies: readonly Policy[], tokens: number, accounts: re
 
 /** How the accounts stand; `by` is the policy that refuses, -1 where none does. */
 export function describe (outcome: Decision['outcome'], policies: readonly Policy[], accounts: readonly { readonly debt: number }[], by: number, wait: number): Decision {
+  if (policies.length === 1) {
+    const told = level(policies[0]!, accounts[0]!.debt, by === 0, wait)
+    return { outcome, wait, told, levels: [told] }
+  }
   const levels: Level[] = []
   let told: Level | undefined
   for (let i = 0; i < policies.length; i++) {
-    const policy = policies[i]!
-    const { debt } = accounts[i]!
-    const remaining = i === by ? 0 : left(policy, debt)
-    const level: Level = { policy, remaining, reset: i === by ? wait : debt }
-    levels.push(level)
-    if (i === by || (by === -1 && (told === undefined || remaining < told.remaining))) told = level
+    const next = level(policies[i]!, accounts[i]!.debt, i === by, wait)
+    levels.push(next)
+    if (i === by || (by === -1 && (told === undefined || next.remaining < told.remaining))) told = next
   }
   return { outcome, wait, told: told!, levels }
+}
+
+function level (policy: Policy, debt: number, refuses: boolean, wait: number): Level {
+  return refuses ? { policy, remaining: 0, reset: wait } : { policy, remaining: left(policy, debt), reset: debt }
 }
 
 function left ({ interval, tolerance, burst }: Policy, debt: number): number {

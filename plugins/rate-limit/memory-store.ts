@@ -33,6 +33,8 @@ export class MemoryCounter implements Counter {
   readonly #store: MemoryStore
   readonly #penalties: Penalties
   readonly #counting: boolean
+  /** Where the account opened last is in the table. */
+  #slot = -1
   /** Two words a policy that keep it, and this counter, apart from all others in the same table. */
   readonly #salt = new Int32Array(2 * MAX_POLICIES)
 
@@ -84,7 +86,7 @@ export class MemoryCounter implements Counter {
     const accounts = this.#store.accounts[count]!
     hash.digest(key)
     for (let i = 0; i < count; i++) {
-      const slot = table.find(hash.low ^ this.#salt[2 * i]!, hash.high ^ this.#salt[2 * i + 1]!, now)
+      const slot = this.#slot = table.find(hash.low ^ this.#salt[2 * i]!, hash.high ^ this.#salt[2 * i + 1]!, now)
       accounts[i]!.debt = slot === -1 ? 0 : table.tat[slot]! - now
       accounts[i]!.strikes = slot === -1 ? 0 : table.strikes[slot]!
     }
@@ -97,8 +99,10 @@ export class MemoryCounter implements Counter {
       const { debt, strikes } = accounts[i]!
       const low = hash.low ^ this.#salt[2 * i]!
       const high = hash.high ^ this.#salt[2 * i + 1]!
+      // One that was written before this one may have pushed it out.
+      const slot = accounts.length === 1 ? this.#slot : table.find(low, high, now)
       // Nothing to remember of an account that is new and paid off: it must not push another one out.
-      if (debt > 0 || table.find(low, high, now) !== -1) table.put(low, high, now + debt, strikes, now)
+      if (debt > 0 || slot !== -1) table.put(slot, low, high, now + debt, strikes)
     }
   }
 }

@@ -57,13 +57,25 @@ test('a flood of a million new keys neither grows the table nor frees a debtor',
 
 test('when a set is full the smallest debt goes, and a debt that is paid off before any', () => {
   const table = new DebtTable(8)
-  for (let i = 0; i < 8; i++) table.put(0, i, 100 + i, 0, 50)
-  table.put(0, 99, 60, 0, 50)
+  for (let i = 0; i < 8; i++) table.put(-1, 0, i, 100 + i, 0)
+  table.put(-1, 0, 99, 60, 0)
   assert.equal(table.find(0, 0, 50), -1)
   assert.notEqual(table.find(0, 99, 50), -1)
-  table.put(0, 100, 1000, 0, 70)
+  table.put(-1, 0, 100, 1000, 0)
   assert.equal(table.find(0, 99, 70), -1)
   for (let i = 1; i < 8; i++) assert.notEqual(table.find(0, i, 70), -1)
+})
+
+test('policies of a client that push each other out of a full set are forgotten, never mixed up', () => {
+  const { counter, outcomes } = setUp(8)
+  outcomes('y', 5)
+  const policies = Array.from({ length: 8 }, (_, i) => new Policy({ max: 10, window: 60_000 * 10 ** i }))
+  for (let times = 1; times <= 4; times++) {
+    for (const { policy, remaining, reset } of counter.now(claim('x', policies)).levels) {
+      assert.ok(remaining >= 10 - times && remaining <= 9, String(remaining))
+      assert.ok(Math.abs(reset - (10 - remaining) * policy.interval) < 1, String(reset))
+    }
+  }
 })
 
 test('a debt ends with its time, and the strikes with the debt', () => {
