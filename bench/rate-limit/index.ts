@@ -1,31 +1,34 @@
-// Rate limiters against each other: whole-process CPU time a hello-world request, bursts of all of them in turn, and the
-// memory that a million clients take.
+// Rate limiters against each other: whole-process CPU time a hello-world request, bursts of all of them in turn, over
+// connections in memory (--code: nothing else) and over real sockets, and the memory that a million clients take.
+// --store: how long requests wait for a Redis that fails.
 //
-//   npm run bench:rate-limit [-- --quick | --memory]
+//   npm run bench:rate-limit [-- --quick | --code | --memory | --store]
 import { fork } from 'node:child_process'
 import { once } from 'node:events'
 import { alternate } from '../support/alternating.ts'
 import { median, quartiles } from '../support/statistics.ts'
 import { storeNames } from './memory.ts'
+import { store } from './store.ts'
 import { variants } from './variants.ts'
 
 const quick = process.argv.includes('--quick')
 
-async function cpu (): Promise<void> {
-  const rounds = quick ? 5 : 21
-  const requests = quick ? 2_000 : 4_000
+async function cpu (inMemory: boolean): Promise<void> {
+  const rounds = quick ? 5 : inMemory ? 81 : 15
+  const requests = inMemory ? 2_000 : quick ? 2_000 : 4_000
   const contenders = await alternate({
     server: new URL('server.ts', import.meta.url),
     variants: Object.keys(variants),
     request: 'GET / HTTP/1.1\r\nHost: bench\r\n\r\n',
     connections: 20,
-    warmUp: 12_000,
+    warmUp: inMemory ? 40_000 : 12_000,
     rounds,
-    requests
+    requests,
+    inMemory
   })
   const bare = contenders[0]!
   const official = contenders[1]!
-  console.log('| CPU a request | to bare Fastify | middle half | to @fastify/rate-limit |')
+  console.log(`| CPU a request, ${inMemory ? 'connections in memory' : 'real sockets'} | to bare Fastify | middle half | to @fastify/rate-limit |`)
   console.log('|---|---|---|---|')
   for (const contender of contenders) {
     const toBare = contender.to(bare)
@@ -45,5 +48,12 @@ async function memory (): Promise<void> {
   }
 }
 
-if (!process.argv.includes('--memory')) await cpu()
-await memory()
+if (process.argv.includes('--memory')) await memory()
+else if (process.argv.includes('--store')) await store()
+else {
+  await cpu(true)
+  if (!process.argv.includes('--code')) {
+    await cpu(false)
+    await memory()
+  }
+}

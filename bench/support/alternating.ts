@@ -15,6 +15,8 @@ export interface Bursts {
   warmUp: number
   rounds: number
   requests: number
+  /** The server runs the bursts itself, over connections in memory, and is asked for them by `{ request, connections, count }`. @default false */
+  inMemory?: boolean
 }
 
 export class Contender {
@@ -22,21 +24,25 @@ export class Contender {
   /** Microseconds of CPU time a request, by round. */
   readonly perRequest: number[] = []
   readonly #child: ChildProcess
-  readonly #load: ClosedLoop
+  readonly #load: ClosedLoop | { request: string, connections: number }
 
-  private constructor (name: string, child: ChildProcess, load: ClosedLoop) {
+  private constructor (name: string, child: ChildProcess, load: ClosedLoop | { request: string, connections: number }) {
     this.name = name
     this.#child = child
     this.#load = load
   }
 
-  static async start (name: string, { server, connections, request }: Bursts): Promise<Contender> {
+  static async start (name: string, { server, connections, request, inMemory }: Bursts): Promise<Contender> {
     const child = fork(server, [name], { execArgv: ['--import', 'tsx'] })
     const [port] = await once(child, 'message')
-    return new Contender(name, child, await ClosedLoop.connect(port, connections, request))
+    return new Contender(name, child, inMemory ? { request, connections } : await ClosedLoop.connect(port, connections, request))
   }
 
   async burst (requests: number): Promise<number> {
+    if (!(this.#load instanceof ClosedLoop)) {
+      this.#child.send({ ...this.#load, count: requests })
+      return (await once(this.#child, 'message'))[0] / requests
+    }
     const before = await this.#cpu()
     await this.#load.burst(requests)
     return (await this.#cpu() - before) / requests
@@ -50,7 +56,7 @@ export class Contender {
   get median (): number { return median(this.perRequest) }
 
   end (): void {
-    this.#load.close()
+    if (this.#load instanceof ClosedLoop) this.#load.close()
     this.#child.disconnect()
   }
 

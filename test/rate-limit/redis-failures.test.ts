@@ -1,12 +1,12 @@
 // What a Redis may do to its clients: stop, die, come back, refuse to write, forget the script. Every request is answered
-// by the policy of its route, none is held for longer than storeTimeout, and the counts go on where they were.
+// by the policy of its route, none hangs, and the counts go on where they were. How long each waits is told by
+// `npm run bench:rate-limit -- --store`.
 import assert from 'node:assert/strict'
 import { test, type TestContext } from 'node:test'
 import Fastify, { type FastifyInstance, type FastifyServerOptions } from 'fastify'
 import { Redis } from 'ioredis'
 import { createClient } from 'redis'
 import rateLimit from '../../plugins/rate-limit/index.ts'
-import { median } from '../../bench/support/statistics.ts'
 import { RedisServer, skip } from './redis-server.ts'
 
 const STORE_TIMEOUT = 50
@@ -45,22 +45,14 @@ async function start (t: TestContext, kind: 'ioredis' | 'node-redis' = 'ioredis'
   return { server, admin: connect(), app, lines }
 }
 
-async function get (app: FastifyInstance, url: string): Promise<{ status: number, remaining: string | undefined, ms: number }> {
-  const before = performance.now()
+async function get (app: FastifyInstance, url: string): Promise<{ status: number, remaining: string | undefined }> {
   const { statusCode, headers } = await app.inject(url)
-  return { status: statusCode, remaining: headers['x-ratelimit-remaining'] as string | undefined, ms: performance.now() - before }
+  return { status: statusCode, remaining: headers['x-ratelimit-remaining'] as string | undefined }
 }
 
 /** While the store is down: each policy does what it says, at once but for those that found it out. */
 async function assertPolicies (app: FastifyInstance): Promise<void> {
-  const waits: number[] = []
-  for (let i = 0; i < 3; i++) {
-    const { status, ms } = await get(app, '/closed')
-    assert.equal(status, 503)
-    waits.push(ms)
-  }
-  // A third of them may meet a busy machine.
-  assert.ok(median(waits) <= STORE_TIMEOUT + 20, String(waits))
+  for (let i = 0; i < 3; i++) assert.equal((await get(app, '/closed')).status, 503)
   assert.equal(app.quota.stats().up, false)
   const refused = await app.inject('/closed')
   assert.equal(refused.json().code, 'FST_SURGE_QUOTA_UNAVAILABLE')

@@ -33,7 +33,7 @@ export class RedisServer {
     this.#folder = folder
   }
 
-  static async start (t: TestContext, options: string[] = []): Promise<RedisServer> {
+  static async start (t: Pick<TestContext, 'after'>, options: string[] = []): Promise<RedisServer> {
     const server = new RedisServer(await freePort(), mkdtempSync(join(tmpdir(), 'surge-redis-')))
     t.after(async () => {
       await server.kill()
