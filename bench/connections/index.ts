@@ -13,7 +13,9 @@ import { variants } from './variants.ts'
 const quick = process.argv.includes('--quick')
 const CONNECTIONS = 5_000
 const ROUNDS = quick ? 2 : 5
-const IDLE_SECONDS = quick ? 10 : 25
+/** As long as an interval of the sweep, so that there is one pass in each. */
+const WINDOW_SECONDS = defaults.checkInterval / 1_000
+const WINDOWS = quick ? 2 : 6
 const WARM_UPS = 50
 const PASSES = quick ? 200 : 1_000
 const WANTED = { memory: 1.1, cpu: 1 }
@@ -54,7 +56,7 @@ async function memoryOf (name: string): Promise<Measured> {
   }
 }
 
-/** Percent of a core, of all of them over the same seconds: what else the machine does meanwhile it does to each. */
+/** Percent of a core, of all of them over the same seconds: what else the machine does meanwhile it does to each. Medians, since V8 may collect garbage in one. */
 async function idle (): Promise<number[]> {
   const holders: Held[] = []
   try {
@@ -63,20 +65,24 @@ async function idle (): Promise<number[]> {
       holders.push(held)
       await held.client.ask({ port: held.port, count: CONNECTIONS })
     }
-    // What the last requests left to compile and to collect.
+    // What the last requests left to collect and to compile.
+    for (const { server } of holders) await server.ask('memory')
     await new Promise(resolve => setTimeout(resolve, 3_000))
-    const before = await Promise.all(holders.map(({ server }) => server.ask('cpu')))
-    const seconds = progress(IDLE_SECONDS, 'idle seconds')
-    for (let second = 1; second <= IDLE_SECONDS; second++) {
-      await new Promise(resolve => setTimeout(resolve, 1_000))
-      seconds(second)
+    const used: number[][] = names.map(() => [])
+    const windows = progress(WINDOWS, 'idle')
+    let before = await Promise.all(holders.map(({ server }) => server.ask('cpu')))
+    for (let window = 1; window <= WINDOWS; window++) {
+      await new Promise(resolve => setTimeout(resolve, WINDOW_SECONDS * 1_000))
+      const after = await Promise.all(holders.map(({ server }) => server.ask('cpu')))
+      for (const [i, values] of used.entries()) values.push((after[i] - before[i]) / (WINDOW_SECONDS * 1e6) * 100)
+      before = after
+      windows(window)
     }
-    const after = await Promise.all(holders.map(({ server }) => server.ask('cpu')))
     for (const [i, { client, port }] of holders.entries()) {
       const open: number = await client.ask({ port, count: -1 })
       if (open !== CONNECTIONS) throw new Error(`${names[i]}: ${open} of ${CONNECTIONS} connections are left`)
     }
-    return after.map((value, i) => (value - before[i]) / (IDLE_SECONDS * 1e6) * 100)
+    return used.map(median)
   } finally {
     for (const held of holders) end(held)
   }
@@ -110,7 +116,7 @@ console.log(`| ${CONNECTIONS} idle connections | heap a connection, to bare Fast
 console.log('|---|---|---|---|')
 for (const [i, name] of names.entries()) console.log(`| ${name} | ${shown(name, 'heapUsed')} | ${shown(name, 'rss')} | ${cpu[i]!.toFixed(2)} |`)
 const bare = (what: keyof Measured): string => (median(memory[names[0]!]!.map(value => value[what])) / 1024).toFixed(1)
-console.log(`\nMedians of ${ROUNDS} rounds, middle halves in brackets; ${IDLE_SECONDS} s idle. Node ${process.version}. Bare Fastify: ${bare('heapUsed')} KB of heap, ${bare('rss')} KB of RSS a connection.\n`)
+console.log(`\nMedians of ${ROUNDS} rounds, middle halves in brackets; ${WINDOWS * WINDOW_SECONDS} s idle. Node ${process.version}. Bare Fastify: ${bare('heapUsed')} KB of heap, ${bare('rss')} KB of RSS a connection.\n`)
 
 console.log('| with every limit on | wanted | measured | |')
 console.log('|---|---|---|---|')

@@ -15,5 +15,6 @@ export const variants: Record<string, Variant> = {
   'bare Fastify': {},
   'bare Fastify, its settings those of `serverOptions()`': { set: true },
   'fastify-surge/server-defaults, every limit': { set: true, plugins: 'server-defaults' },
-  'fastify-surge, everything on': { set: true, plugins: { serverDefaults: limits, rateLimit: { max: 1e9, timeWindow: '1 minute' } } }
+  'fastify-surge, every limit': { set: true, plugins: { serverDefaults: limits } },
+  '… and `rateLimit`': { set: true, plugins: { serverDefaults: limits, rateLimit: { max: 1e9, timeWindow: '1 minute' } } }
 }
