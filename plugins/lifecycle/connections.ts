@@ -2,23 +2,24 @@
 // Node's own closeIdleConnections() takes a reply for finished once end() was called and cuts what is not flushed yet,
 // takes a connection that never sent a byte for busy, and forgets those of secondary listeners.
 
-/** What is needed of a socket; a TLS socket counts what it decrypted. */
+const kRequests = Symbol('fastify-surge.requests')
+const kRead = Symbol('fastify-surge.read')
+const kEnding = Symbol('fastify-surge.ending')
+
+/** What is needed of a socket; a TLS socket counts what it decrypted. Its state stands on it: a map of states takes 100 bytes for each. */
 export interface Connection {
   readonly bytesRead: number
   destroy: () => unknown
-}
-
-interface State {
-  /** Requests begun and not closed. */
-  requests: number
+  /** Requests begun and not closed; undefined while nobody has added it. */
+  [kRequests]?: number
   /** `bytesRead` when the last request was over: more than that is the beginning of another one. */
-  read: number
+  [kRead]?: number
   /** A reply has said `Connection: close`. */
-  ending: boolean
+  [kEnding]?: boolean
 }
 
 export class Connections {
-  readonly #open = new Map<Connection, State>()
+  readonly #open = new Set<Connection>()
   /** What TLS connections run on. One whose handshake is not over has nothing else, and may take its time. */
   readonly #underlying = new Set<Connection>()
   #closing = false
@@ -28,7 +29,8 @@ export class Connections {
   }
 
   add (connection: Connection): void {
-    this.#open.set(connection, { requests: 0, read: 0, ending: false })
+    connection[kRequests] = connection[kRead] = 0
+    this.#open.add(connection)
     // Its handshake took until now: it has asked for nothing yet.
     if (this.#closing) connection.destroy()
   }
@@ -47,10 +49,9 @@ export class Connections {
 
   /** A request began on the connection. False: a reply before it has ended the connection, and nothing is to be done for it (RFC 9112 section 9.6). */
   begin (connection: Connection): boolean {
-    const state = this.#open.get(connection)
-    if (state === undefined) return true
-    state.requests++
-    return !state.ending
+    if (connection[kRequests] === undefined) return true
+    connection[kRequests]++
+    return connection[kEnding] !== true
   }
 
   /**
@@ -58,19 +59,16 @@ export class Connections {
    * connection: those behind it would be cut, and those before it come first.
    */
   mayEnd (connection: Connection): boolean {
-    const state = this.#open.get(connection)
-    if (state === undefined) return true
-    state.ending = state.requests <= 1
-    return state.ending
+    if (connection[kRequests] === undefined) return true
+    return (connection[kEnding] = connection[kRequests] <= 1)
   }
 
   /** A reply is over: flushed, or cut by its client. */
   end (connection: Connection): void {
-    const state = this.#open.get(connection)
-    if (state === undefined) return
-    state.requests--
-    state.read = connection.bytesRead
-    if (this.#closing) destroyIdle(connection, state)
+    if (connection[kRequests] === undefined) return
+    connection[kRequests]--
+    connection[kRead] = connection.bytesRead
+    if (this.#closing) destroyIdle(connection)
   }
 
   /** Ends the idle connections now and every other one with its last reply. */
@@ -80,17 +78,17 @@ export class Connections {
   }
 
   closeIdle (): void {
-    for (const [connection, state] of this.#open) destroyIdle(connection, state)
+    for (const connection of this.#open) destroyIdle(connection)
   }
 
   /** Ends all of them, whatever they are busy with. */
   destroy (): void {
-    for (const connections of [this.#open.keys(), this.#underlying]) {
+    for (const connections of [this.#open, this.#underlying]) {
       for (const connection of connections) connection.destroy()
     }
   }
 }
 
-function destroyIdle (connection: Connection, state: State): void {
-  if (state.requests === 0 && connection.bytesRead === state.read) connection.destroy()
+function destroyIdle (connection: Connection): void {
+  if (connection[kRequests] === 0 && connection.bytesRead === connection[kRead]) connection.destroy()
 }

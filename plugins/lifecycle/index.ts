@@ -2,6 +2,7 @@
 // each reply, tells what lasts to end, and is over when the last reply is out. It prevents a close() that waits 73 s for
 // idle connections.
 import type { Http2Session } from 'node:http2'
+import type { Socket } from 'node:net'
 import type { FastifyInstance, RouteOptions } from 'fastify'
 import { admissionOf, type Stage } from '../shared/admission.ts'
 import { systemClock } from '../shared/clock.ts'
@@ -177,6 +178,17 @@ function declareProbe (app: FastifyInstance, probe: Probe, options: Lifecycle): 
 
 function lifecycleStage (core: Core): Stage<{ probe: Probe | undefined }> {
   const { drain, connections, saturation, open } = core
+
+  /** Streams of HTTP/2 are their session's business, whose socket they show as theirs; inject() has none once it is over. */
+  function socketOf ({ request: { raw } }: Ticket): Socket | null {
+    return raw.httpVersionMajor === 1 ? raw.socket : null
+  }
+
+  function begin (ticket: Ticket): boolean {
+    const socket = socketOf(ticket)
+    return socket === null || connections.begin(socket)
+  }
+
   return {
     name: 'lifecycle',
 
@@ -184,28 +196,29 @@ function lifecycleStage (core: Core): Stage<{ probe: Probe | undefined }> {
 
     enter (ticket, { probe }) {
       // Held for ever: its connection is about to end.
-      if (!connections.begin(ticket.request.raw.socket)) return false
+      if (!begin(ticket)) return false
       if (probe === undefined) return true
       answerProbe(ticket, probe === 'livez' || isReady(core))
       return false
     },
 
     overtaken (ticket) {
-      connections.begin(ticket.request.raw.socket)
+      begin(ticket)
     },
 
     head (ticket) {
       if (!ticket.refused && (!ticket.settled || isEventStream(ticket))) open.add(ticket)
       if (!drain.draining) return
-      const { raw } = ticket.request
+      const socket = socketOf(ticket)
       // Node writes `Connection: close` by it; HTTP/2 has no such thing.
-      if (raw.httpVersionMajor === 1 && connections.mayEnd(raw.socket)) ticket.reply.raw.shouldKeepAlive = false
+      if (socket !== null && connections.mayEnd(socket)) ticket.reply.raw.shouldKeepAlive = false
     },
 
     close (ticket) {
       open.delete(ticket)
       if (saturation !== undefined && !ticket.route.exempt) saturation.record(ticket.refused && ticket.reply.statusCode === 503)
-      connections.end(ticket.request.raw.socket)
+      const socket = socketOf(ticket)
+      if (socket !== null) connections.end(socket)
     }
   }
 }

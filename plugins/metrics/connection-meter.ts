@@ -10,10 +10,14 @@ const dropped: Instrument = { name: 'fastify.connections.dropped', type: 'counte
 const requests: Instrument = { name: 'fastify.connection.requests', type: 'histogram', help: 'Requests that a connection carried, counted at its end' }
 const startDelay: Instrument = { name: 'fastify.request.start_delay', type: 'histogram', unit: 's', help: 'Time from accept to serve: since the header of a proxy, or since the connection of a first request' }
 
+const kAccepted = Symbol('fastify-surge.accepted')
+const kRequests = Symbol('fastify-surge.carried')
+
+/** A socket, which carries its own figures; undefined while it was not opened here. */
 export interface Connection {
   /** In the clock's whole milliseconds. */
-  readonly accepted: number
-  requests: number
+  [kAccepted]?: number
+  [kRequests]?: number
 }
 
 export class ConnectionMeter {
@@ -24,20 +28,23 @@ export class ConnectionMeter {
   #closed = 0
   #dropped = 0
 
-  open (now: number): Connection {
+  open (connection: Connection, now: number): void {
     this.#opened++
     // A fraction would be an object of its own.
-    return { accepted: Math.round(now), requests: 0 }
+    connection[kAccepted] = Math.round(now)
+    connection[kRequests] = 0
   }
 
   /** A request of the connection is about to be served. */
   request (connection: Connection, now: number): void {
-    if (connection.requests++ === 0) this.#sinceConnection.observe(Math.max(0, now - connection.accepted) / 1000)
+    if (connection[kRequests] === undefined) return
+    if (connection[kRequests]++ === 0) this.#sinceConnection.observe(Math.max(0, now - connection[kAccepted]!) / 1000)
   }
 
-  close ({ requests }: Connection): void {
+  close (connection: Connection): void {
+    if (connection[kRequests] === undefined) return
     this.#closed++
-    this.#requests.observe(requests)
+    this.#requests.observe(connection[kRequests])
   }
 
   drop (): void {

@@ -4,7 +4,7 @@ import { readFileSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import { monitorEventLoopDelay } from 'node:perf_hooks'
 import type { Server } from 'node:http'
-import type { AddressInfo, Socket } from 'node:net'
+import type { AddressInfo } from 'node:net'
 import type { FastifyInstance, FastifyReply, FastifyRequest, RouteOptions } from 'fastify'
 import { admissionOf, type Stage } from '../shared/admission.ts'
 import { systemClock } from '../shared/clock.ts'
@@ -60,8 +60,6 @@ interface Core {
 
 const CACHED_MS = 1_000
 const PAGE_RESOLUTION_MS = 10
-const kConnection = Symbol('fastify-surge.connection')
-type MeteredSocket = Socket & { [kConnection]?: Connection }
 const kOwn = Symbol('fastify-surge.metrics-route')
 
 function createMetrics (app: FastifyInstance, options: ResolvedOptions): Core {
@@ -115,13 +113,7 @@ function portsOf (app: FastifyInstance): Set<number> {
 
 function watchListener (listener: Server, meter: ConnectionMeter): void {
   const event = 'setSecureContext' in listener ? 'secureConnection' : 'connection'
-  function opened (socket: MeteredSocket): void {
-    socket[kConnection] = meter.open(systemClock.now())
-  }
-  function closed (socket: MeteredSocket): void {
-    if (socket[kConnection] !== undefined) meter.close(socket[kConnection])
-  }
-  watchSockets(listener, event, opened, closed)
+  watchSockets(listener, event, socket => meter.open(socket as Connection, systemClock.now()), socket => meter.close(socket as Connection))
   listener.on('drop', () => meter.drop())
 }
 
@@ -215,8 +207,8 @@ function metricsStage (app: FastifyInstance, { requests, admission, connections 
       const { raw } = ticket.request
       ticket.metered = metered
       metered.meter.method(raw.method!).active.count++
-      const connection = raw.httpVersionMajor === 1 ? (raw.socket as any)[kConnection] as Connection | undefined : undefined
-      if (connection !== undefined) connections.request(connection, ticket.arrival)
+      // inject() has none once it is over.
+      if (raw.httpVersionMajor === 1 && raw.socket) connections.request(raw.socket as Connection, ticket.arrival)
       if (startHeader !== undefined) {
         const delay = delaySince(raw.headers[startHeader], Date.now())
         if (delay !== undefined) connections.sinceHeader.observe(delay / 1000)
