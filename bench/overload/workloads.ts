@@ -23,7 +23,7 @@ export const SLOTS = 10
 export const SERVICE = 20
 export const CAPACITY = 1000 / SERVICE * SLOTS
 
-const TUNED = { limit: 12, maxQueue: 20, maxWait: 60 }
+const TUNED = { limit: 11, maxQueue: 20, maxWait: 60, target: 20 }
 const LIVEZ_BUSY = 2
 
 /** One route that calls one downstream. */
@@ -69,7 +69,7 @@ export const workloads = {
       })
       return []
     },
-    options: () => ({ tuned: { concurrency: TUNED, pressure: { maxEventLoopDelay: 50, sampleInterval: 50 } } })
+    options: () => ({ tuned: { concurrency: TUNED } })
   },
 
   /** One pool for two routes, of which one matters. */
