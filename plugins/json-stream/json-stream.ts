@@ -143,6 +143,7 @@ export class JsonStream<T> implements AsyncIterable<T> {
     this.#at = 0
     this.#batch = chunk === null ? this.#guard.end() : this.#guard.push(chunk)
     this.#failure = this.#guard.failure
+    this.#body.parsed(this.#batch.length)
     try {
       if (this.#validate !== undefined) this.#validateBatch(this.#validate)
     } catch (error) {

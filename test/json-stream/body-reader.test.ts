@@ -77,6 +77,24 @@ test('a reader that keeps up leaves the event loop to others after half a megaby
   assert.ok(turns.every((bytes, at) => bytes - (turns[at - 1] ?? 0) <= 512 * 1024), String(turns))
 })
 
+test('many elements in few bytes leave the event loop to others after each chunk', async () => {
+  const { wire, body } = reader()
+  for (const text of ['a', 'b', 'c', 'd']) wire.write(text)
+  wire.end()
+  let turns = 0
+  const seen: number[] = []
+  const turn = () => {
+    turns++
+    if (!body.complete) setImmediate(turn)
+  }
+  setImmediate(turn)
+  for (let chunk = await body.read(); chunk !== null; chunk = await body.read()) {
+    seen.push(turns)
+    body.parsed(22_000)
+  }
+  assert.equal(new Set(seen).size, 4, String(seen))
+})
+
 test('a wire that closes before its end rejects the read, and every later one', async () => {
   const { wire, body } = reader()
   const read = assert.rejects(body.read(), { code: 'FST_SURGE_JSON_ABORTED' })

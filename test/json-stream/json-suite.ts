@@ -30,7 +30,11 @@ export function mutate (bytes: Buffer, edits: ReadonlyArray<readonly [position: 
   return Buffer.from(list)
 }
 
-/** How often a property of fast-check is tried: that many times in an ordinary run, and times FUZZ where that is set. A failure prints its seed. */
-export function runs (count: number): { numRuns: number } {
-  return { numRuns: count * Number(process.env.FUZZ ?? 1) }
+/** SEED repeats a run: the seed is printed once a file. */
+const seed = Number(process.env.SEED ?? Math.floor(Math.random() * 2 ** 31))
+console.log(`fast-check: SEED=${seed}`)
+
+/** How often a property of fast-check is tried, and from which seed: that many times in an ordinary run, times FUZZ where that is set. */
+export function runs (count: number): { numRuns: number, seed: number } {
+  return { numRuns: count * Number(process.env.FUZZ ?? 1), seed }
 }
