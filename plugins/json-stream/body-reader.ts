@@ -78,9 +78,12 @@ export class BodyReader {
   /** The next chunk, or `null` at the end. Rejects when the body fails. */
   read (): Promise<Buffer | null> {
     if (this.failure !== undefined) return Promise.reject(this.failure)
-    const chunk = this.#chunks.shift()
-    if (chunk !== undefined) return Promise.resolve(chunk)
-    if (this.#ended) return Promise.resolve(null)
+    const chunk = this.#resting ? undefined : this.#chunks.shift()
+    if (chunk !== undefined) {
+      this.#spend(chunk.length)
+      return Promise.resolve(chunk)
+    }
+    if (this.#ended && this.#chunks.length === 0) return Promise.resolve(null)
     return new Promise((resolve, reject) => {
       this.#waiter = { resolve, reject }
       this.#armIdle()
@@ -151,13 +154,14 @@ export class BodyReader {
   }
 
   #take (chunk: Buffer): void {
-    const waiter = this.#waiter
-    if (waiter === undefined) {
+    if (this.#waiter === undefined || this.#resting) {
       // A reader that keeps up is back before the next chunk, and nothing is ever paused for it.
       this.#source.pause()
       this.#chunks.push(chunk)
-      return
-    }
+    } else this.#hand(this.#waiter, chunk)
+  }
+
+  #hand (waiter: Waiter, chunk: Buffer): void {
     this.#waiter = undefined
     this.#disarmIdle()
     this.#spend(chunk.length)
@@ -180,7 +184,10 @@ export class BodyReader {
 
   readonly #goOn = (): void => {
     this.#resting = false
-    if (this.#waiter !== undefined && !this.#discarding) this.#source.resume()
+    if (this.#waiter === undefined || this.#discarding) return
+    const chunk = this.#chunks.shift()
+    if (chunk === undefined) this.#source.resume()
+    else this.#hand(this.#waiter, chunk)
   }
 
   readonly #onWireEnd = (): void => {
@@ -191,6 +198,7 @@ export class BodyReader {
   readonly #onEnd = (): void => {
     this.#ended = true
     this.#disarmIdle()
+    if (this.#chunks.length > 0) return
     const waiter = this.#waiter
     this.#waiter = undefined
     waiter?.resolve(null)
