@@ -23,6 +23,11 @@ export const SLOTS = 10
 export const SERVICE = 20
 export const CAPACITY = 1000 / SERVICE * SLOTS
 
+/** Slower, where a flood is a multiple of it that has to leave the generator time for who is flooded: 10 × 50 ms, 200 a second. */
+export const FLOODED_SERVICE = 50
+export const FLOODED_CAPACITY = 1000 / FLOODED_SERVICE * SLOTS
+const TUNED_FLOODED = { limit: 11, maxQueue: 20, maxWait: 150, target: 50 }
+
 const TUNED = { limit: 11, maxQueue: 20, maxWait: 60, target: 20 }
 const LIVEZ_BUSY = 2
 
@@ -75,7 +80,7 @@ export const workloads = {
   /** One pool for two routes, of which one matters. */
   priorities: {
     routes (app) {
-      const downstream = new Downstream(SLOTS, SERVICE)
+      const downstream = new Downstream(SLOTS, FLOODED_SERVICE)
       for (const [url, priority] of [['/critical', 0], ['/low', 2]] as const) {
         app.get(url, { config: { concurrency: { priority } } }, async () => {
           await downstream.call()
@@ -84,14 +89,14 @@ export const workloads = {
       }
       return [downstream]
     },
-    options: () => ({ tuned: { concurrency: TUNED } })
+    options: () => ({ tuned: { concurrency: TUNED_FLOODED } })
   },
 
   clients: {
-    routes: calling(SLOTS, SERVICE),
+    routes: calling(SLOTS, FLOODED_SERVICE),
     options: () => {
       const key = (request: { headers: Record<string, unknown> }) => request.headers['x-client']
-      return { tuned: { concurrency: { ...TUNED, key, maxPerKey: 4 } } }
+      return { tuned: { concurrency: { ...TUNED_FLOODED, key, maxPerKey: 4 } } }
     }
   },
 

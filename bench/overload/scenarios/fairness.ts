@@ -4,7 +4,7 @@ import { outcomes, percentileOfAll } from '../../support/outcomes.ts'
 import { contest, get } from '../contest.ts'
 import { middle, ms, number, percent, table, verdict, verdicts, voids, type Findings, type Setting } from '../scenario.ts'
 import { titles, type VariantName } from '../variants.ts'
-import { CAPACITY } from '../workloads.ts'
+import { CAPACITY, FLOODED_CAPACITY } from '../workloads.ts'
 import { TIMEOUT } from './goodput.ts'
 
 const VARIANTS: VariantName[] = ['bare', 'tuned', 'defaults']
@@ -26,7 +26,7 @@ export async function priorities ({ generator, quick, rounds }: Setting): Promis
     variants: VARIANTS,
     points: [12],
     rounds: Math.min(rounds, 3),
-    streams: load => [steady(get('/critical'), CAPACITY * 0.4, length), flood(get('/low'), CAPACITY * load, length)],
+    streams: load => [steady(get('/critical'), FLOODED_CAPACITY * 0.4, length), flood(get('/low'), FLOODED_CAPACITY * load, length)],
     read (attempts) {
       const critical = outcomes(attempts, { from: CALM, stream: 0 })
       const low = outcomes(attempts, { from: CALM, stream: 1 })
@@ -36,7 +36,7 @@ export async function priorities ({ generator, quick, rounds }: Setting): Promis
   const of = (variant: VariantName, key: 'critical' | 'p99' | 'low') => middle(readings.of(variant, 12).map(reading => reading[key]))
   return {
     tables: [
-      `${CAPACITY * 0.4}/s critical, and low priority at 12× the capacity.\n\n` +
+      `${FLOODED_CAPACITY * 0.4}/s critical, and low priority at 12× the capacity.\n\n` +
       table(['', 'critical good', 'critical p99', 'low good/s'], VARIANTS.map(variant => [titles[variant], percent(of(variant, 'critical'), 2), ms(of(variant, 'p99')), number(of(variant, 'low'))])),
       ...voids(readings)
     ],
@@ -47,7 +47,7 @@ export async function priorities ({ generator, quick, rounds }: Setting): Promis
 export async function oneClient ({ generator, quick, rounds }: Setting): Promise<Findings> {
   const length = quick ? 1200 : 2000
   const others = 9
-  const each = CAPACITY * 0.05
+  const each = FLOODED_CAPACITY * 0.05
   const variants: VariantName[] = ['bare', 'tuned', 'defaults']
   const readings = await contest('one-client', generator, {
     workload: 'clients',
@@ -55,7 +55,7 @@ export async function oneClient ({ generator, quick, rounds }: Setting): Promise
     points: [10],
     rounds: Math.min(rounds, 3),
     streams: load => [
-      flood(get('/', 'X-Client: greedy\r\n'), CAPACITY * load, length),
+      flood(get('/', 'X-Client: greedy\r\n'), FLOODED_CAPACITY * load, length),
       ...Array.from({ length: others }, (_, client) => steady(get('/', `X-Client: client-${client}\r\n`), each, length))
     ],
     read (attempts) {
