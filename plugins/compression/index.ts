@@ -5,6 +5,7 @@ import type { FastifyInstance, FastifyReply, RouteOptions as FastifyRoute } from
 import type { FastifyCompressOptions } from '@fastify/compress'
 import { definePlugin } from '../shared/define-plugin.ts'
 import { Clash } from '../shared/errors.ts'
+import { instrumentsOf } from '../shared/instruments.ts'
 import { watchForLater } from '../shared/late-clash.ts'
 import { routeOf } from '../shared/route.ts'
 import { routeSetting, type SuiteState } from '../shared/suite-state.ts'
@@ -19,6 +20,7 @@ import { readCompression, readRoute, type CompressionOptions, type ResolvedOptio
 import { evaluate } from './preconditions.ts'
 import { RepresentationCache, type CacheOptions } from './representation-cache.ts'
 import { representationHook, type OnSend, type Parts } from './representation.ts'
+import { Savings } from './savings.ts'
 import { hashFnOf, Validator } from './validator.ts'
 import { versionedHandler } from './version-handler.ts'
 import { Versions, type Version, type VersionOf } from './versions.ts'
@@ -46,6 +48,7 @@ const kSettings = Symbol('fastify-surge.compression')
 class Representations {
   readonly cache: RepresentationCache | undefined
   readonly budget: ContextBudget
+  readonly savings = new Savings()
   readonly #parts = new Map<RouteOptions, Omit<Parts, keyof RouteSettings | 'versions'>>()
   /** By route: a GET route and its automatic HEAD share theirs. */
   readonly #versions = new Map<string, Versions>()
@@ -65,9 +68,10 @@ class Representations {
         encoder,
         validator: new Validator(options.algorithm === undefined ? options.hashFn : hashFnOf(options.algorithm)),
         negotiator: new Negotiator(options.encodings),
-        official: new Official(options, encoder),
+        official: new Official(options, encoder, this.savings),
         cache: this.cache,
-        budget: this.budget
+        budget: this.budget,
+        savings: this.savings
       }
       this.#parts.set(options, made)
     }
@@ -151,6 +155,7 @@ function letLaterCompressPass (app: FastifyInstance): void {
 
 function attach (app: FastifyInstance, representations: Representations, options: ResolvedOptions, suite: SuiteState): void {
   refuseTaken(app)
+  representations.savings.register(instrumentsOf(app), representations.cache)
   app.decorateReply('compress', compress)
   app.decorateReply('notModified', notModified)
 

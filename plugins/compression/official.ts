@@ -7,6 +7,7 @@ import type { FastifyReply } from 'fastify'
 import type { ContextBudget } from './context-budget.ts'
 import type { Encoder } from './encoder.ts'
 import type { Encoding } from './negotiation.ts'
+import type { Savings } from './savings.ts'
 
 type Done = (error?: Error | null, payload?: unknown) => void
 type OnSend = (request: { headers: Record<string, string> }, reply: unknown, payload: unknown, done: Done) => void
@@ -45,9 +46,9 @@ export class Official {
   /** The context that the hook has just opened: it does so while `encode` writes the first bytes. */
   #opened: Transform | undefined = undefined
 
-  constructor ({ customTypes, removeContentLengthHeader }: OfficialOptions, encoder: Encoder) {
+  constructor ({ customTypes, removeContentLengthHeader }: OfficialOptions, encoder: Encoder, savings: Savings) {
     const open = (encoding: Encoding) => () => {
-      this.#opened = withoutSniffed(encoder.createStream(encoding))
+      this.#opened = counted(withoutSniffed(encoder.createStream(encoding)), savings)
       return this.#opened
     }
     this.#encode = officialHook({
@@ -121,5 +122,19 @@ function withoutSniffed (context: Transform): Transform {
     rest.at(-1)()
     return true
   }
+  return context
+}
+
+/** Tells at its end what came in and what went out; a replacement of node:zlib may not know the first. */
+function counted (context: Transform & { bytesWritten?: number }, savings: Savings): Transform {
+  const { push } = context
+  let sentBytes = 0
+  context.push = function pushCounted (chunk: Buffer | null) {
+    sentBytes += chunk?.length ?? 0
+    return push.call(context, chunk)
+  }
+  context.once('close', () => {
+    if (context.bytesWritten !== undefined) savings.encoded(context.bytesWritten, sentBytes)
+  })
   return context
 }

@@ -16,6 +16,8 @@ export interface Kept {
   readonly bytes: Buffer
   /** Bytes that the entry takes beside them. @default 0 */
   readonly extra?: number
+  /** Bytes of the body before it was encoded; absent where it was not. */
+  readonly plainBytes?: number | undefined
 }
 
 export type Encoded = (error: Error | null, bytes: Buffer | undefined) => void
@@ -48,8 +50,10 @@ export class RepresentationCache {
     return this.find(key)?.bytes
   }
 
-  find (key: string): Kept | undefined {
-    const kept = this.#entries.get(key)
+  /** Under the one key or the other. */
+  find (key: string, other?: string): Kept | undefined {
+    let kept = this.#entries.get(key)
+    if (kept === undefined && other !== undefined) kept = this.#entries.get(key = other)
     if (kept === undefined) {
       this.#misses++
       return undefined

@@ -18,6 +18,7 @@ import { leavesRefusals } from '../shared/refusal.ts'
 import { ticketOf } from '../shared/ticket.ts'
 import type { Kept, RepresentationCache } from './representation-cache.ts'
 import { contentHash, type Validator } from './validator.ts'
+import type { Savings } from './savings.ts'
 import { heldBy, notedOn } from './version-handler.ts'
 import type { Versions } from './versions.ts'
 
@@ -30,6 +31,7 @@ export interface Parts extends RouteSettings {
   readonly official: Official
   readonly cache: RepresentationCache | undefined
   readonly budget: ContextBudget
+  readonly savings: Savings
   /** Of a route with `version`. */
   readonly versions: Versions | undefined
 }
@@ -41,7 +43,7 @@ export type OnSend = (request: FastifyRequest, reply: FastifyReply, payload: unk
  * come before it, for GET's length, and in its place for a 304, which has none.
  */
 export function representationHook (parts: Parts, autoHead: OnSend | undefined): OnSend {
-  const { options, encode, onDemand, negotiator, validator, official, versions } = parts
+  const { options, encode, onDemand, negotiator, validator, official, versions, savings } = parts
   const { etag: mode, threshold, inflateIfDeflated, onUnsupportedEncoding } = options
   const isCompressible = (type: string) => official.isCompressible(type)
   // Fastify's hook reads null, which a Response without a body becomes, as if it were a stream.
@@ -68,16 +70,17 @@ export function representationHook (parts: Parts, autoHead: OnSend | undefined):
   }
 
   /** What the app's hooks make of these bytes they made of them before they were kept. */
-  function sendHeld (request: FastifyRequest, reply: FastifyReply, payload: unknown, { bytes }: Kept, done: Done): void {
+  function sendHeld (request: FastifyRequest, reply: FastifyReply, payload: unknown, { bytes, plainBytes }: Kept, done: Done): void {
     if (payload !== bytes) discard(payload)
+    if (plainBytes !== undefined && request.method === 'GET') savings.encoded(plainBytes, bytes.length)
     if (reply.hasHeader('content-length')) reply.header('content-length', String(bytes.length))
     finish(request, reply, bytes, done)
   }
 
   /** A reply whose handler ran is kept under the version that was asked for before. */
-  function keepVersion (request: FastifyRequest, reply: FastifyReply, body: unknown, tag: string | undefined, plain: string | undefined): void {
+  function keepVersion (request: FastifyRequest, reply: FastifyReply, body: unknown, plainBytes: number | undefined, tag: string | undefined, plain: string | undefined): void {
     const noted = notedOn(reply)
-    if (noted !== undefined && reply.statusCode === 200 && isWhole(body)) versions!.offer(request, reply, noted, body, tag, plain)
+    if (noted !== undefined && reply.statusCode === 200 && isWhole(body)) versions!.offer(request, reply, noted, body, plainBytes, tag, plain)
   }
 
   function select (request: FastifyRequest, reply: FastifyReply, payload: unknown, done: Done): void {
@@ -86,7 +89,10 @@ export function representationHook (parts: Parts, autoHead: OnSend | undefined):
     const retrieves = method === 'GET' || method === 'HEAD'
     const succeeds = status >= 200 && status < 300
     const encodes = encode || (onDemand && isCompressed(reply))
-    if (status === 304) return sendNotModified(reply, payload, encodes, undefined, done)
+    if (status === 304) {
+      savings.notModified++
+      return sendNotModified(reply, payload, encodes, undefined, done)
+    }
 
     const whole = isWhole(payload)
     // Once, instead of ten look-ups one by one.
@@ -121,14 +127,20 @@ export function representationHook (parts: Parts, autoHead: OnSend | undefined):
         current: () => plain === undefined ? [] : variants(plain, options.encodings, mode),
         lastModified: fields['last-modified'] as string | undefined
       })
-      if (verdict === 'not-modified') return sendNotModified(reply, payload, encodable, tag, done)
-      if (verdict === 'failed') return refuse(reply, payload, new PreconditionFailed(), done)
+      if (verdict === 'not-modified') {
+        savings.notModified++
+        return sendNotModified(reply, payload, encodable, tag, done)
+      }
+      if (verdict === 'failed') {
+        savings.failed++
+        return refuse(reply, payload, new PreconditionFailed(), done)
+      }
     }
 
     if (encodable) reply.header('vary', varyByEncoding(fields.vary))
     if (coding === 'identity') {
       if (plain !== undefined) shape(reply, plain)
-      if (versions !== undefined) keepVersion(request, reply, payload, plain, plain)
+      if (versions !== undefined) keepVersion(request, reply, payload, undefined, plain, plain)
       return finish(request, reply, payload, done)
     }
     // The hash that made the tag is the key, if it is ours: an app's own tag, or a weak hash, may name two bodies.
@@ -219,12 +231,14 @@ export function representationHook (parts: Parts, autoHead: OnSend | undefined):
     finish(request, reply, payload, done)
   }
 
-  function sendEncoded ({ request, reply, coding, tag, plain, done }: Selected, bytes: Buffer): void {
+  function sendEncoded ({ request, reply, payload, coding, tag, plain, done }: Selected, bytes: Buffer): void {
+    const plainBytes = typeof payload === 'string' ? Buffer.byteLength(payload) : (payload as Buffer).length
+    if (request.method !== 'HEAD') savings.encoded(plainBytes, bytes.length)
     shape(reply, tag)
     withdrawRanges(reply)
     reply.header('content-encoding', coding)
     if (reply.hasHeader('content-length')) reply.header('content-length', String(bytes.length))
-    if (versions !== undefined) keepVersion(request, reply, bytes, tag, plain)
+    if (versions !== undefined) keepVersion(request, reply, bytes, plainBytes, tag, plain)
     finish(request, reply, bytes, done)
   }
 

@@ -58,11 +58,11 @@ export class Versions {
 
   find (request: FastifyRequest, choice: Choice, version: Version): Representation | undefined {
     const base = this.#base(request, choice, version)
-    return (this.#cache.find(`${base} ${PUBLIC}`) ?? this.#cache.find(`${base} ${credentialsOf(request)}`)) as Representation | undefined
+    return this.#cache.find(`${base} ${PUBLIC}`, `${base} ${credentialsOf(request)}`) as Representation | undefined
   }
 
   /** Keeps what is on its way to the client, from the second time on, if its version still is the one that was asked for before. */
-  offer (request: FastifyRequest, reply: FastifyReply, noted: Noted, body: string | Buffer, tag: string | undefined, plain: string | undefined): void {
+  offer (request: FastifyRequest, reply: FastifyReply, noted: Noted, body: string | Buffer, plainBytes: number | undefined, tag: string | undefined, plain: string | undefined): void {
     const after = reply.getHeaders() as Fields
     const owner = ownerOf(request, after['cache-control'])
     if (owner === undefined || setsCookie(noted.before, after) || !this.#learn(after.vary)) return
@@ -71,7 +71,7 @@ export class Versions {
 
     const fields = changes(noted.before, after)
     const extra = 2 * JSON.stringify(fields).length
-    const representation: Representation = { bytes: typeof body === 'string' ? Buffer.from(body) : body, extra, tag, plain, fields }
+    const representation: Representation = { bytes: typeof body === 'string' ? Buffer.from(body) : body, plainBytes, extra, tag, plain, fields }
     const keep = (version: Version): void => {
       // The resource may have changed under the handler: then nobody can tell which version it read.
       if (version === noted.version) this.#cache.keep(key, representation)

@@ -87,7 +87,7 @@ export class RequestMeter {
     })
     instruments.add(aborted, add => {
       for (const { route, aborted } of this.#routes.values()) {
-        for (const [phase, count] of Object.entries(aborted)) if (count > 0) add(count, { 'http.route': route, phase })
+        for (const [phase, count] of Object.entries(aborted)) if (count > 0) add(count, { route, phase })
       }
     })
   }

@@ -11,6 +11,7 @@ import { watchForLater } from '../shared/late-clash.ts'
 import { ticketOf } from '../shared/ticket.ts'
 import { trustProxyWarning } from '../shared/trust-proxy.ts'
 import type { Claim, Verdict } from './counter.ts'
+import { decisions } from './decisions.ts'
 import { wholeSeconds } from './gcra.ts'
 import { endIfOver, judge, type Done } from './judgement.ts'
 import { Limits, type Limit } from './limits.ts'
@@ -107,6 +108,7 @@ function createRateLimit (limits: Limits): FastifyInstance['createRateLimit'] {
       const claim = await claims.of(request)
       if (claim === undefined) return { isAllowed: true, key: await claims.keyOf(request) }
       const verdict = increment ? await take(claim) : await counter.peek(claim)
+      if (increment) limits.decisions.count(claim, verdict)
       if (verdict.outcome === 'unavailable') throw new QuotaUnavailable()
       const { key, policies: [policy] } = claim
       const { max, window: timeWindow } = policy!
@@ -165,11 +167,13 @@ function quotaApi (app: FastifyInstance, limits: Limits, stage: Stage<Limit>): Q
 
 function addInstruments (app: FastifyInstance, limits: Limits): void {
   const instruments = instrumentsOf(app)
-  instruments.add({ name: 'fastify.rate_limit.store.questions', type: 'counter', help: 'Questions to the store of the rate limit, by what became of them' }, add => {
+  instruments.add(decisions, add => limits.decisions.read(add))
+  if (!limits.remote) return
+  instruments.add({ name: 'fastify.ratelimit.store.questions', type: 'counter', help: 'Questions to the store of the rate limit, by what became of them' }, add => {
     const { asked, failed, timedOut, skipped, known } = limits.stats
     for (const [outcome, count] of Object.entries({ answered: asked - failed - timedOut, failed, timed_out: timedOut, skipped, known })) add(count, { outcome })
   })
-  instruments.add({ name: 'fastify.rate_limit.store.up', type: 'gauge', help: 'Whether the store of the rate limit answers' }, add => add(limits.stats.up ? 1 : 0))
+  instruments.add({ name: 'fastify.ratelimit.store.up', type: 'gauge', help: 'Whether the store of the rate limit answers' }, add => add(limits.stats.up ? 1 : 0))
 }
 
 export default definePlugin<RateLimitOptions, RateLimit, Limits>({
@@ -188,7 +192,7 @@ export default definePlugin<RateLimitOptions, RateLimit, Limits>({
     app.decorate('createRateLimit', createRateLimit(limits))
     app.decorate('rateLimit', rateLimitHook(app, limits, stage, dryRun))
     app.decorate('quota', quotaApi(app, limits, stage))
-    if (limits.remote) addInstruments(app, limits)
+    addInstruments(app, limits)
     watchForLater(app, '@fastify/rate-limit', 'rate-limit', 'rateLimit')
 
     const unsafe = trustProxyWarning(optionsOf(app).trustProxy)

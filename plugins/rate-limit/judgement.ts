@@ -47,9 +47,11 @@ function judgeClaim (ticket: Ticket, limit: Limit, claim: Claim | undefined, dry
 }
 
 /** True when the request may go on. Throws what the app's error handler is to answer. */
-function settle (ticket: Ticket, { quota, headers, refusals }: Limit, { key }: Claim, verdict: Verdict, dryRun: boolean): boolean {
+function settle (ticket: Ticket, { quota, headers, refusals, decisions }: Limit, claim: Claim, verdict: Verdict, dryRun: boolean): boolean {
+  decisions.count(claim, verdict)
   if (ticket.closed || ticket.refused) return false
   const { request, reply } = ticket
+  const { key } = claim
   if (verdict.outcome === 'uncounted') return true
   if (verdict.outcome === 'unavailable') return ticket.refuse(refusals.unavailable, dryRun)
   if (verdict.outcome === 'admitted') {

@@ -8,6 +8,7 @@ import { storeChannel } from '../shared/telemetry.ts'
 import { Claims } from './claims.ts'
 import { ContractCounter, type ContractStore } from './contract-store.ts'
 import type { Counter, RemoteCounter } from './counter.ts'
+import { Decisions } from './decisions.ts'
 import { Guard, GuardedCounter, type StoreStats } from './guarded-store.ts'
 import { KeyedHash } from './keyed-hash.ts'
 import { MemoryStore } from './memory-store.ts'
@@ -21,6 +22,7 @@ export interface Limit {
   readonly quota: Quota
   readonly claims: Claims<FastifyRequest>
   readonly counter: Counter
+  readonly decisions: Decisions
   readonly headers: QuotaHeaders
   readonly refusals: Refusals
 }
@@ -33,6 +35,7 @@ const OF_THE_COUNTER = ['cache', 'ban', 'continueExceeding', 'exponentialBackoff
 const COMMON = ''
 
 export class Limits {
+  readonly decisions = new Decisions()
   readonly #options: RateLimit
   readonly #clock: Clock
   readonly #addresses = new AddressKeys()
@@ -114,6 +117,7 @@ export class Limits {
       quota,
       claims: new Claims<FastifyRequest>(quota, this.#addresses.of),
       counter: this.#counter(name, quota, routeInfo),
+      decisions: this.decisions,
       headers: new QuotaHeaders(quota),
       refusals: new Refusals(quota.problem)
     }

@@ -79,7 +79,7 @@ test('what is under way is active, and a client that leaves is an abort, with no
   const slow = (await RawClient.connect(port)).get('/slow')
   await eventually(() => active(app) === 1, 'active')
   slow.reset()
-  await eventually(() => read(app, 'fastify.request.aborted', { 'http.route': '/slow', phase: 'handler' }) === 1, 'aborted in the handler')
+  await eventually(() => read(app, 'fastify.request.aborted', { route: '/slow', phase: 'handler' }) === 1, 'aborted in the handler')
   assert.equal(requests(app, 'GET', '/slow', undefined), 1)
   assert.equal(active(app), 0)
   resolve()
@@ -87,7 +87,7 @@ test('what is under way is active, and a client that leaves is an abort, with no
   const half = (await RawClient.connect(port)).get('/half')
   await half.until(received => received.includes('half'))
   half.reset()
-  await eventually(() => read(app, 'fastify.request.aborted', { 'http.route': '/half', phase: 'reply' }) === 1, 'aborted in the reply')
+  await eventually(() => read(app, 'fastify.request.aborted', { route: '/half', phase: 'reply' }) === 1, 'aborted in the reply')
   assert.equal(requests(app, 'GET', '/half', 200), 1)
 })
 
