@@ -78,7 +78,8 @@ export class Claims<Request extends { ip: string | undefined }> {
 
   #byCost (request: Request, key: string, policies: readonly Policy[]): Maybe<Claim> {
     const { cost, onStoreError } = this.#options
-    const given = typeof cost === 'function' ? cost(request) : cost
+    if (typeof cost !== 'function') return { key, policies, cost, onStoreError }
+    const given = cost(request)
     if (isPromise(given)) return given.then(given => ({ key, policies, cost: sane(given), onStoreError }))
     return { key, policies, cost: sane(given), onStoreError }
   }
@@ -94,7 +95,7 @@ function policyOf (max: number, window: number, burst: number | undefined): Poli
 }
 
 export function isPromise<T> (value: T | Promise<T>): value is Promise<T> {
-  return typeof (value as Promise<T> | undefined)?.then === 'function'
+  return typeof value === 'object' && value !== null && typeof (value as Promise<T>).then === 'function'
 }
 
 /** An address in a list means that address: its /64, which is the key, would never equal it. */

@@ -19,8 +19,8 @@ export type Undecided = { readonly outcome: 'uncounted' } | { readonly outcome: 
 export type Verdict = Decision | Undecided
 
 export interface Counter {
-  /** Decides at once, or answers undefined. */
-  now: (claim: Claim) => Verdict | undefined
+  /** Decides at once, or answers undefined. `at` is the clock's time where the caller has just read it. */
+  now: (claim: Claim, at?: number) => Verdict | undefined
   /** Decides where `now` could not; never fails, and answers within `storeTimeout`. */
   later: (claim: Claim, done: (verdict: Verdict) => void) => void
   /** How the client stands, without counting. */

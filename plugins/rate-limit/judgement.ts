@@ -1,13 +1,15 @@
 // What a decision does to its request: it goes on, at once or when a store has answered, or gets its refusal. The stage of
 // the admission and the late hooks both end here.
-import type { FastifyBaseLogger } from 'fastify'
+import type { FastifyBaseLogger, FastifyReply } from 'fastify'
 import { format } from '@lukeed/ms'
+import { headersOf } from '../shared/fastify-internals.ts'
 import { jitteredRetryAfter } from '../shared/refusal.ts'
 import type { Ticket } from '../shared/ticket.ts'
 import { isPromise } from './claims.ts'
 import type { Claim, Verdict } from './counter.ts'
-import { wholeSeconds } from './gcra.ts'
+import { wholeSeconds, type Decision } from './gcra.ts'
 import type { Limit } from './limits.ts'
+import type { QuotaHeaders } from './quota-headers.ts'
 
 /** A hook's callback. */
 export type Done = (error?: any) => void
@@ -19,7 +21,8 @@ export type Done = (error?: any) => void
 export function judge (ticket: Ticket, limit: Limit, dryRun: boolean, done?: Done): boolean {
   try {
     const claim = limit.claims.of(ticket.request)
-    if (!isPromise(claim)) return judgeClaim(ticket, limit, claim, dryRun, done)
+    // A hook is behind whatever may have held the request; the stage is where it has just arrived.
+    if (!isPromise(claim)) return judgeClaim(ticket, limit, claim, dryRun, done, done === undefined ? ticket.arrival : undefined)
     claim
       .then(claim => conclude(ticket, judgeClaim(ticket, limit, claim, dryRun, done), done))
       .catch(error => fail(ticket, error, dryRun, done))
@@ -29,9 +32,9 @@ export function judge (ticket: Ticket, limit: Limit, dryRun: boolean, done?: Don
   return false
 }
 
-function judgeClaim (ticket: Ticket, limit: Limit, claim: Claim | undefined, dryRun: boolean, done: Done | undefined): boolean {
+function judgeClaim (ticket: Ticket, limit: Limit, claim: Claim | undefined, dryRun: boolean, done: Done | undefined, at?: number): boolean {
   if (claim === undefined) return true
-  const verdict = limit.counter.now(claim)
+  const verdict = limit.counter.now(claim, at)
   if (verdict !== undefined) return settle(ticket, limit, claim, verdict, dryRun)
   limit.counter.later(claim, verdict => {
     let passes
@@ -55,7 +58,8 @@ function settle (ticket: Ticket, { quota, headers, refusals, decisions }: Limit,
   if (verdict.outcome === 'uncounted') return true
   if (verdict.outcome === 'unavailable') return ticket.refuse(refusals.unavailable, dryRun)
   if (verdict.outcome === 'admitted') {
-    if (!dryRun) headers.write(reply, verdict)
+    if (dryRun) return true
+    tell(reply, headers, verdict)
     quota.onExceeding?.(request, key)
     return true
   }
@@ -64,7 +68,7 @@ function settle (ticket: Ticket, { quota, headers, refusals, decisions }: Limit,
   if (dryRun) return ticket.refuse(refusal, dryRun)
   quota.onExceeded?.(request, key)
   if (outcome === 'banned') quota.onBanReach?.(request, key)
-  headers.write(reply, verdict)
+  tell(reply, headers, verdict)
   const seconds = wholeSeconds(verdict.wait)
   if (quota.errorResponseBuilder !== undefined) {
     if (headers.retryAfter) reply.header('retry-after', jitteredRetryAfter(seconds))
@@ -78,6 +82,13 @@ function settle (ticket: Ticket, { quota, headers, refusals, decisions }: Limit,
     })
   }
   return ticket.refuse(refusal, dryRun, headers.retryAfter ? seconds : undefined)
+}
+
+/** Straight into the reply's own headers: by `reply.header()` the three lines cost a request 4 % more. */
+function tell (reply: FastifyReply, headers: QuotaHeaders, decision: Decision): void {
+  const own = headersOf(reply)
+  if (own !== undefined) headers.write(own, decision)
+  else reply.headers(headers.write({}, decision))
 }
 
 /** What was held goes on, or ends. */

@@ -49,8 +49,7 @@ export class MemoryCounter implements Counter {
     }
   }
 
-  now ({ key, policies, cost }: Claim): Decision {
-    const now = this.#store.clock.now()
+  now ({ key, policies, cost }: Claim, now = this.#store.clock.now()): Decision {
     const accounts = this.#open(key, policies.length, now)
     const decision = decide(policies, cost, this.#penalties, accounts)
     if (decision.outcome === 'admitted' || this.#counting) this.#close(accounts, now)

@@ -20,7 +20,12 @@ export interface HeaderChoice {
   addHeadersOnExceeding: HeaderSwitches
 }
 
-interface Reply { header: (name: string, value: string) => unknown }
+/** By lowercase name. */
+type Headers = Record<string, string>
+
+/** Literals: a name that is put together is looked up among all names again with each header. */
+const CUSTOMARY = { limit: 'x-ratelimit-limit', remaining: 'x-ratelimit-remaining', reset: 'x-ratelimit-reset' } as const
+const DRAFT = { limit: 'ratelimit-limit', remaining: 'ratelimit-remaining', reset: 'ratelimit-reset' } as const
 
 /** Header names; undefined is not sent. */
 type Names = Record<Word, string | undefined>
@@ -35,12 +40,12 @@ export class QuotaHeaders {
   readonly #refused: Names
 
   constructor ({ headers, enableDraftSpec, addHeaders, addHeadersOnExceeding }: HeaderChoice) {
-    const prefix = enableDraftSpec ? 'ratelimit-' : 'x-ratelimit-'
+    const names = enableDraftSpec ? DRAFT : CUSTOMARY
 
     function named (switches: HeaderSwitches): Names {
       if (headers !== 'x-ratelimit') return SILENT
-      const name = (word: Word) => switches[`${prefix}${word}`] === false ? undefined : prefix + word
-      return { limit: name('limit'), remaining: name('remaining'), reset: name('reset') }
+      const sent = (word: Word) => switches[names[word]] === false ? undefined : names[word]
+      return { limit: sent('limit'), remaining: sent('remaining'), reset: sent('reset') }
     }
 
     this.#draft = headers === 'draft-11'
@@ -49,15 +54,17 @@ export class QuotaHeaders {
     this.retryAfter = addHeaders['retry-after'] !== false
   }
 
-  write (reply: Reply, { outcome, told, levels }: Decision): void {
+  /** Adds them to `headers`, and returns it. */
+  write (headers: Headers, { outcome, told, levels }: Decision): Headers {
     const { limit, remaining, reset } = outcome === 'admitted' ? this.#admitted : this.#refused
-    if (limit !== undefined) reply.header(limit, told.policy.limit)
-    if (remaining !== undefined) reply.header(remaining, String(told.remaining))
-    if (reset !== undefined) reply.header(reset, String(wholeSeconds(told.reset)))
+    if (limit !== undefined) headers[limit] = told.policy.limit
+    if (remaining !== undefined) headers[remaining] = String(told.remaining)
+    if (reset !== undefined) headers[reset] = String(wholeSeconds(told.reset))
     if (this.#draft) {
-      reply.header('ratelimit-policy', levels.length === 1 ? policyItem(told.policy) : levels.map(({ policy }) => policyItem(policy)).join(', '))
-      reply.header('ratelimit', levels.length === 1 ? levelItem(told) : levels.map(levelItem).join(', '))
+      headers['ratelimit-policy'] = levels.length === 1 ? policyItem(told.policy) : levels.map(({ policy }) => policyItem(policy)).join(', ')
+      headers.ratelimit = levels.length === 1 ? levelItem(told) : levels.map(levelItem).join(', ')
     }
+    return headers
   }
 }
 

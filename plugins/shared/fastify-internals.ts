@@ -1,7 +1,7 @@
 // What Fastify knows and does not tell: its secondary listeners and the options it was made with. Read by the
 // description of its symbols, in this file only; where a version has other names we see less and break nothing.
 import type { Server } from 'node:http'
-import type { FastifyInstance, FastifyRequest, FastifyServerOptions } from 'fastify'
+import type { FastifyInstance, FastifyReply, FastifyRequest, FastifyServerOptions } from 'fastify'
 
 function symbolOf (object: object, description: string): symbol | undefined {
   for (let scope: object | null = object; scope !== null; scope = Object.getPrototypeOf(scope)) {
@@ -54,6 +54,16 @@ export function onSendHooksOf (request: FastifyRequest): readonly unknown[] | un
     context = kContext === undefined ? undefined : (request as any)[kContext]
   }
   return context === undefined ? undefined : context.onSend ?? []
+}
+
+let kHeaders: symbol | undefined
+
+/** The headers that a reply has so far, by lowercase name, to be added to; undefined where this version hides them. */
+export function headersOf (reply: FastifyReply): Record<string, any> | undefined {
+  const headers = kHeaders === undefined ? undefined : (reply as any)[kHeaders]
+  if (headers !== undefined) return headers
+  kHeaders = symbolOf(reply, 'fastify.reply.headers')
+  return kHeaders === undefined ? undefined : (reply as any)[kHeaders]
 }
 
 type ParseString = (request: any, body: string, done: (error: Error | null, body?: unknown) => void) => void

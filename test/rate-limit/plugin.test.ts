@@ -333,7 +333,7 @@ test('a dry run counts and logs, but refuses nothing, sends no header and calls 
   subscribe('fastify-surge:refused', listener)
   t.after(() => unsubscribe('fastify-surge:refused', listener))
   let calls = 0
-  const app = await limited(t, { dryRun: true, max: 1, ban: 0, onExceeded: () => { calls++ }, onBanReach: () => { calls++ }, errorResponseBuilder: () => { calls++; return new Error('no') } }, undefined, server)
+  const app = await limited(t, { dryRun: true, max: 1, ban: 0, onExceeding: () => { calls++ }, onExceeded: () => { calls++ }, onBanReach: () => { calls++ }, errorResponseBuilder: () => { calls++; return new Error('no') } }, undefined, server)
   assert.deepEqual(await statuses(app, ['/', '/', '/']), [200, 200, 200])
   assert.equal((await app.inject('/')).headers['x-ratelimit-limit'], undefined)
   assert.equal(calls, 0)
@@ -479,6 +479,19 @@ test('headers: false sends none but Retry-After', async t => {
   const names = (headers: object) => Object.keys(headers).filter(name => /ratelimit|retry/.test(name))
   assert.deepEqual(names((await app.inject('/')).headers), [])
   assert.deepEqual(names((await app.inject('/')).headers), ['retry-after'])
+})
+
+test('the headers are the reply\'s own: the handler sees them, a later hook may change or remove them', async t => {
+  const app = await limited(t, { max: 5 }, app => {
+    app.get('/', async (_request, reply) => reply.getHeader('x-ratelimit-remaining'))
+    app.addHook('onSend', async (_request, reply) => {
+      reply.header('X-RateLimit-Limit', 'many')
+      reply.removeHeader('x-ratelimit-reset')
+    })
+  })
+  const { body, headers } = await app.inject('/')
+  assert.equal(body, '4')
+  assert.deepEqual([headers['x-ratelimit-limit'], headers['x-ratelimit-remaining'], headers['x-ratelimit-reset']], ['many', '4', undefined])
 })
 
 test('a ban holds for a window, although requests would have come back', async t => {
