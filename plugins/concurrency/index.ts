@@ -109,9 +109,9 @@ function concurrencyStage (gates: Map<string, Gate>, options: ResolvedOptions, d
   /** Kind 0 is the work that is no request. */
   let routes = 0
 
-  function give (ticket: Ticket, ending: 'served' | 'untelling'): void {
+  function give (ticket: Ticket, ending: 'served' | 'untelling', now?: number): void {
     const waiter = ticket.waiter as TicketWaiter | undefined
-    if (waiter !== undefined) waiter.route.gate.leave(waiter, ending)
+    if (waiter !== undefined) waiter.route.gate.leave(waiter, ending, now)
   }
 
   return {
@@ -146,7 +146,7 @@ function concurrencyStage (gates: Map<string, Gate>, options: ResolvedOptions, d
     enter (ticket, route) {
       const waiter = new TicketWaiter(ticket, route, dryRun)
       ticket.waiter = waiter
-      const outcome = route.gate.enter(waiter, loop.busy(ticket.arrival))
+      const outcome = route.gate.enter(waiter, loop.busy(ticket.moment), ticket.moment)
       if (outcome === 'RUN') return true
       if (outcome === 'WAIT') return dryRun
       return refuse(ticket, route, outcome, dryRun)
@@ -154,13 +154,13 @@ function concurrencyStage (gates: Map<string, Gate>, options: ResolvedOptions, d
 
     answered (ticket) {
       // The client left before, or was answered by the deadline: its handler has settled just now.
-      if (ticket.closed) give(ticket, 'untelling')
-      else if (ticket.waiter !== undefined) (ticket.waiter as TicketWaiter).worked = systemClock.now()
+      if (ticket.closed) give(ticket, 'untelling', ticket.moment)
+      else if (ticket.waiter !== undefined) (ticket.waiter as TicketWaiter).worked = ticket.moment
     },
 
     head (ticket) {
       // Replies that live long give their slot back at the first byte: a cap on them would be a cap on listeners.
-      if (!ticket.refused && (ticket.closed || !ticket.settled || isEventStream(ticket))) give(ticket, 'untelling')
+      if (!ticket.refused && (ticket.closed || !ticket.settled || ticket.isEventStream)) give(ticket, 'untelling')
     },
 
     close (ticket) {
@@ -168,7 +168,7 @@ function concurrencyStage (gates: Map<string, Gate>, options: ResolvedOptions, d
       if (waiter === undefined) return
       if (ticket.pending) waiter.route.gate.orphan(waiter)
       // A failure is quick for reasons of its own, and would be read as health.
-      else give(ticket, ticket.reply.statusCode < 400 ? 'served' : 'untelling')
+      else give(ticket, ticket.reply.statusCode < 400 ? 'served' : 'untelling', ticket.moment)
     }
   }
 }
@@ -179,11 +179,6 @@ function ipOf (request: FastifyRequest): string {
 
 function makeGate ({ limit, rate, maxQueue, maxWait, target = 'service', maxPerKey, orphanTimeout }: Omit<GateOptions, 'target'> & { target?: number | 'service' | undefined }): Gate {
   return new Gate({ limit: typeof limit === 'number' ? new FixedLimit(limit) : new AdaptiveLimit(limit), rate, maxQueue, maxWait, target, maxPerKey, orphanTimeout }, systemClock)
-}
-
-function isEventStream ({ reply }: Ticket): boolean {
-  const type = reply.getHeader('content-type')
-  return typeof type === 'string' && type.startsWith('text/event-stream')
 }
 
 export default definePlugin<ConcurrencyOptions, ResolvedOptions, Map<string, Gate>>({

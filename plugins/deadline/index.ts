@@ -128,7 +128,7 @@ function deadlineStage ({ deadlines, counts }: Core, options: DeadlineSettings, 
       const time = header === false ? timeout : shortened(timeout, raw.headers[header])
       const deadline = new TicketDeadline(ticket, time, dryRun ? undefined : counts)
       ticket.deadline = deadline
-      const now = systemClock.now()
+      const now = ticket.moment
       ticket.remaining = deadline.remaining(now)
       deadline.watched = true
       if (hasBody(raw)) {

@@ -207,7 +207,7 @@ function lifecycleStage (core: Core): Stage<{ probe: Probe | undefined }> {
     },
 
     head (ticket) {
-      if (!ticket.refused && (!ticket.settled || isEventStream(ticket))) open.add(ticket)
+      if (!ticket.refused && (!ticket.settled || ticket.isEventStream)) open.add(ticket)
       if (!drain.draining) return
       const socket = socketOf(ticket)
       // Node writes `Connection: close` by it; HTTP/2 has no such thing.
@@ -221,11 +221,6 @@ function lifecycleStage (core: Core): Stage<{ probe: Probe | undefined }> {
       if (socket !== null) connections.end(socket)
     }
   }
-}
-
-function isEventStream ({ reply }: Ticket): boolean {
-  const type = reply.getHeader('content-type')
-  return typeof type === 'string' && type.startsWith('text/event-stream')
 }
 
 const HEALTHY = '{"status":"ok"}'

@@ -192,8 +192,6 @@ function declareOwnRoute (app: FastifyInstance, url: string, option: string, han
 }
 
 function metricsStage (app: FastifyInstance, { requests, admission, connections }: Core, startHeader: string | undefined): Stage<Metered> {
-  const { now } = systemClock
-
   return {
     name: 'metrics',
     // Only read: the concurrency stage checks it.
@@ -230,7 +228,7 @@ function metricsStage (app: FastifyInstance, { requests, admission, connections 
       }
       // HTTP/2 replies have no writableFinished.
       if (!(raw.writableFinished ?? raw.writableEnded)) meter.aborted[ticket.headWritten ? 'reply' : ticket.started ? 'handler' : 'admission']++
-      method.ended((now() - ticket.arrival) / 1000, raw.headersSent ? raw.statusCode : NO_STATUS, ticket.trace)
+      method.ended((ticket.moment - ticket.arrival) / 1000, raw.headersSent ? raw.statusCode : NO_STATUS, ticket.trace)
     }
   }
 }

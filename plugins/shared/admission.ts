@@ -8,12 +8,13 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest, RouteOptions } from 'fastify'
 import { systemClock, type Clock } from './clock.ts'
 import { listEarlyRoutes } from './early-routes.ts'
+import { configOf } from './fastify-internals.ts'
 import { instrumentsOf } from './instruments.ts'
 import { leavesRefusals } from './refusal.ts'
-import { routeOf, type Route, type RouteFacts } from './route.ts'
+import { routeOf, type RouteFacts } from './route.ts'
 import { routeSetting, suiteState, type SuiteState } from './suite-state.ts'
 import { refusals, RefusalLog } from './telemetry.ts'
-import { STAGES, Ticket, ticketOf, type Pass, type Stage } from './ticket.ts'
+import { STAGES, Ticket, ticketOf, type Audience, type Pass, type Route, type Stage } from './ticket.ts'
 
 const kAdmission = Symbol.for('fastify-surge.admission')
 
@@ -23,8 +24,10 @@ export class Admission implements Pass {
   readonly clock: Clock
   readonly refusals: RefusalLog
   readonly suite: SuiteState
-  /** Stages in order; a ticket walks them by index. */
+  /** In order. */
   readonly stages: Stage[] = []
+  audience: Audience = audienceOf([])
+  #behind = new Map<Audience, Audience>()
   readonly #routes = new Map<string, Route>()
   /** A WeakMap on `config` misses the sharing of GET and HEAD, a Map on the key alone costs a string a request: so both. */
   #byConfig = new WeakMap<object, Route>()
@@ -41,7 +44,15 @@ export class Admission implements Pass {
   add (stage: Stage): void {
     this.stages.push(stage)
     this.stages.sort((a, b) => STAGES.indexOf(a.name) - STAGES.indexOf(b.name))
+    this.audience = audienceOf(this.stages)
+    this.#behind = new Map()
     this.#routes.clear()
+  }
+
+  audienceBehind (outer: Audience): Audience {
+    let audience = this.#behind.get(outer)
+    if (audience === undefined) this.#behind.set(outer, audience = joined(outer, this.audience))
+    return audience
   }
 
   /** The stages that routes configure, by that key, and whether requests meet them. */
@@ -64,13 +75,17 @@ export class Admission implements Pass {
 
   /** The route of a request, with every stage's settings for it. */
   route (request: FastifyRequest): Route {
-    const { config } = request.routeOptions
+    const config = configOf(request)
     const known = this.#byConfig.get(config)
     if (known !== undefined) return known
     const facts = routeOf(request.is404 ? undefined : config)
     let route = this.#routes.get(facts.key)
     if (route === undefined) {
-      route = { ...facts, settings: this.stages.map(stage => this.#configure(stage, facts)) }
+      const settings = this.stages.map(stage => this.#configure(stage, facts))
+      const steps = this.stages
+        .map((stage, index) => ({ stage, enter: stage.enter, settings: settings[index] }))
+        .filter(({ stage, settings }) => settings !== undefined && (!facts.exempt || stage.name === 'lifecycle'))
+      route = { ...facts, settings, steps }
       this.#routes.set(facts.key, route)
     }
     this.#byConfig.set(config, route)
@@ -98,6 +113,20 @@ export class Admission implements Pass {
   /** Boot check of one declared route. */
   checkRoute (facts: RouteFacts): void {
     for (const stage of this.stages) stage.check?.(this.#setting(stage, facts), facts)
+  }
+}
+
+function audienceOf (stages: readonly Stage[]): Audience {
+  const hearing = <Name extends keyof Audience> (name: Name) => stages.map(stage => stage[name]).filter(hears => hears !== undefined)
+  return { overtaken: hearing('overtaken'), answered: hearing('answered'), head: hearing('head'), close: hearing('close') }
+}
+
+function joined (outer: Audience, inner: Audience): Audience {
+  return {
+    overtaken: [...outer.overtaken, ...inner.overtaken],
+    answered: [...outer.answered, ...inner.answered],
+    head: [...outer.head, ...inner.head],
+    close: [...outer.close, ...inner.close]
   }
 }
 

@@ -1,5 +1,6 @@
 // Time as a parameter: cores take a Clock, so that their tests move it by hand instead of sleeping.
 // Monotonic: a step of the wall clock must lengthen no penalty and fire no deadline.
+import { performance } from 'node:perf_hooks'
 
 export interface Clock {
   /** Milliseconds since an arbitrary start; never goes back. */

@@ -43,27 +43,42 @@ export function validatorCompilerOf (app: FastifyInstance): { compile: (request:
   return { compile, custom: controller?.isCustomValidatorCompiler === true }
 }
 
-let kContext: symbol | undefined
+/** Reads one hidden property, whose symbol is looked for once, and again when the object is of another copy of Fastify. */
+function reader<Value> (description: string): (object: object) => Value | undefined {
+  let symbol: symbol | undefined
+  return function read (object) {
+    const value = symbol === undefined ? undefined : (object as any)[symbol]
+    if (value !== undefined) return value
+    symbol = symbolOf(object, description)
+    return symbol === undefined ? undefined : (object as any)[symbol]
+  }
+}
+
+const contextOf = reader<{ config?: object, onSend?: readonly unknown[] | null }>('fastify.context')
+/** The headers that a reply has so far, by lowercase name, to be added to; undefined where this version hides them. */
+export const headersOf: (reply: FastifyReply) => Record<string, any> | undefined = reader('fastify.reply.headers')
+const trailersOf = reader<object | null>('fastify.reply.trailers')
+
+/** The `config` of its route. `request.routeOptions` would make an object of twelve fields for it, each time. */
+export function configOf (request: FastifyRequest): object {
+  return contextOf(request)?.config ?? request.routeOptions.config
+}
 
 /** The onSend hooks that the reply to a request passes; undefined where this version hides them. */
 export function onSendHooksOf (request: FastifyRequest): readonly unknown[] | undefined {
-  let context = kContext === undefined ? undefined : (request as any)[kContext]
-  // Looked for again when the request is of another copy of Fastify.
-  if (context === undefined) {
-    kContext = symbolOf(request, 'fastify.context')
-    context = kContext === undefined ? undefined : (request as any)[kContext]
-  }
+  const context = contextOf(request)
   return context === undefined ? undefined : context.onSend ?? []
 }
 
-let kHeaders: symbol | undefined
+/** True when nobody has set a header of this reply yet; false also where this version hides them. */
+export function hasNoHeaders (reply: FastifyReply): boolean {
+  const headers = headersOf(reply)
+  return headers !== undefined && Object.keys(headers).length === 0 && reply.raw.getHeaderNames().length === 0
+}
 
-/** The headers that a reply has so far, by lowercase name, to be added to; undefined where this version hides them. */
-export function headersOf (reply: FastifyReply): Record<string, any> | undefined {
-  const headers = kHeaders === undefined ? undefined : (reply as any)[kHeaders]
-  if (headers !== undefined) return headers
-  kHeaders = symbolOf(reply, 'fastify.reply.headers')
-  return kHeaders === undefined ? undefined : (reply as any)[kHeaders]
+/** True when Fastify has something to write behind the body, or this version does not say so. */
+export function mayHaveTrailers (reply: FastifyReply): boolean {
+  return trailersOf(reply) !== null
 }
 
 type ParseString = (request: any, body: string, done: (error: Error | null, body?: unknown) => void) => void

@@ -2,7 +2,7 @@
 // a line each, because past the limit the cost of saying no decides the goodput.
 import { STATUS_CODES } from 'node:http'
 import type { FastifyReply, FastifyRequest } from 'fastify'
-import { onSendHooksOf } from './fastify-internals.ts'
+import { hasNoHeaders, mayHaveTrailers, onSendHooksOf } from './fastify-internals.ts'
 
 const JSON_TYPE = 'application/json; charset=utf-8'
 
@@ -51,15 +51,18 @@ export function jitteredRetryAfter (atLeast: number, random: () => number = Math
 
 const kLeavesRefusals = Symbol('fastify-surge.leaves-refusals')
 
-/** Marks an onSend hook of the suite that has nothing to add to a refusal. */
+/**
+ * Marks an onSend hook of the suite that has nothing to add to a refusal. It must not use `this`: Fastify binds each hook to
+ * its context, and what is bound is another function, without the mark.
+ */
 export function leavesRefusals<Hook extends object> (hook: Hook): Hook {
-  return Object.assign(hook, { [kLeavesRefusals]: true })
+  return Object.assign(hook, { [kLeavesRefusals]: true, bind: () => hook })
 }
 
 /** No hook of the app's would see the reply, so it need not pass Fastify: a tenth of what a request costs. */
-function isUnseen (request: FastifyRequest): boolean {
+function isUnseen (request: FastifyRequest, reply: FastifyReply): boolean {
   // Of HEAD, and of a stream of HTTP/2, Fastify knows what to leave out.
-  if (request.raw.httpVersionMajor !== 1 || request.raw.method === 'HEAD') return false
+  if (request.raw.httpVersionMajor !== 1 || request.raw.method === 'HEAD' || mayHaveTrailers(reply)) return false
   const hooks = onSendHooksOf(request)
   if (hooks === undefined) return false
   for (const hook of hooks) if ((hook as any)[kLeavesRefusals] !== true) return false
@@ -68,7 +71,7 @@ function isUnseen (request: FastifyRequest): boolean {
 
 /** Sends the refusal. The reply passes the user's onSend hooks, not their error handler. `retryAfter` is this request's own wait, in seconds. */
 export function sendRefusal (request: FastifyRequest, reply: FastifyReply, refusal: Refusal, onRefused: OnRefused | undefined, retryAfter = refusal.retryAfter): void {
-  if (onRefused === undefined && isUnseen(request)) {
+  if (onRefused === undefined && isUnseen(request, reply)) {
     write(reply, refusal, retryAfter)
     return
   }
@@ -86,12 +89,9 @@ export function sendRefusal (request: FastifyRequest, reply: FastifyReply, refus
 
 /** The same reply, with what earlier hooks have set. */
 function write (reply: FastifyReply, { statusCode, contentType = JSON_TYPE, body }: Refusal, retryAfter: number | undefined): void {
-  const headers = reply.getHeaders() as Record<string, string>
-  headers['cache-control'] = 'no-store'
-  if (retryAfter !== undefined) headers['retry-after'] = String(jitteredRetryAfter(retryAfter))
-  headers['content-type'] = contentType
-  headers['content-length'] = String(Buffer.byteLength(body))
-  reply.raw.writeHead(statusCode, headers)
+  const own: Record<string, string> = { 'cache-control': 'no-store', 'content-type': contentType, 'content-length': String(Buffer.byteLength(body)) }
+  if (retryAfter !== undefined) own['retry-after'] = String(jitteredRetryAfter(retryAfter))
+  reply.raw.writeHead(statusCode, hasNoHeaders(reply) ? own : { ...reply.getHeaders() as Record<string, string>, ...own })
   reply.raw.end(body)
 }
 

@@ -14,11 +14,6 @@ export interface RouteFacts {
   readonly exempt: boolean
 }
 
-export interface Route extends RouteFacts {
-  /** By position of the stage. */
-  readonly settings: readonly unknown[]
-}
-
 const UNMATCHED: RouteFacts = { key: '404', methods: [], url: undefined, config: {}, exempt: false }
 
 /** Route config that marks a route of the suite's own. */

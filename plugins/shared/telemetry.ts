@@ -39,13 +39,12 @@ export class RefusalLog {
     this.#clock = clock
   }
 
-  record (refusal: Refusal, route: string, dryRun: boolean): void {
+  record (refusal: Refusal, route: string, dryRun: boolean, now = this.#clock.now()): void {
     if (refusedChannel.hasSubscribers) {
       refusedChannel.publish({ by: refusal.by, reason: refusal.reason, code: refusal.code, route, dryRun })
     }
     const tally = this.#tally(refusal, dryRun)
     tally.total++
-    const now = this.#clock.now()
     if (now - tally.since < LOG_EVERY_MS) return
     const sinceLastLine = tally.total - tally.logged
     tally.logged = tally.total

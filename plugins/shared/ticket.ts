@@ -2,12 +2,12 @@
 // Fastify's own are not reliable: onResponse never runs when the client aborts (fastify#6208), and a reply that
 // is pipelined behind an aborted one has no 'close' event on Node 20 and 22.
 import type { IncomingMessage, ServerResponse } from 'node:http'
-import type { Socket } from 'node:net'
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import type { Clock } from './clock.ts'
 import type { Trace } from './histogram.ts'
 import { sendRefusal, type Refusal } from './refusal.ts'
-import type { Route, RouteFacts } from './route.ts'
+import { endWithReply, unwatchPipelined, watchPipelined } from './reply-ends.ts'
+import type { RouteFacts } from './route.ts'
 import type { SuiteState } from './suite-state.ts'
 import type { RefusalLog } from './telemetry.ts'
 import { endUnreadBody } from './unread-body.ts'
@@ -40,19 +40,44 @@ export interface Stage<Settings = any> {
   close?: (ticket: Ticket) => void
 }
 
+/** One stage on the way of a route's requests. */
+export interface Step {
+  readonly stage: Stage
+  /** The stage's own, so that nothing on the way is looked up by name: the shapes of stages differ, and each such look-up costs a request. */
+  readonly enter: Stage['enter']
+  readonly settings: unknown
+}
+
+export interface Route extends RouteFacts {
+  /** By position of the stage. */
+  readonly settings: readonly unknown[]
+  /** The stages that have settings for it; of a route of the suite's own, lifecycle alone. */
+  readonly steps: readonly Step[]
+}
+
+type Hears = (ticket: Ticket) => void
+
+/** The stages' own functions, by what they hear of. */
+export interface Audience {
+  readonly overtaken: readonly Hears[]
+  readonly answered: readonly Hears[]
+  readonly head: readonly Hears[]
+  readonly close: readonly Hears[]
+}
+
 /** What a ticket passes: the stages of one context, and what they share. */
 export interface Pass {
   readonly clock: Clock
   readonly refusals: RefusalLog
   readonly suite: SuiteState
-  /** In order; a ticket walks them by index. */
-  readonly stages: readonly Stage[]
+  readonly audience: Audience
+  /** With those of the contexts around this one before it. */
+  audienceBehind: (outer: Audience) => Audience
   /** The route of a request, with every stage's settings for it. */
   route: (request: FastifyRequest) => Route
 }
 
 const kTicket = Symbol('fastify-surge.ticket')
-const kPipelined = Symbol('fastify-surge.pipelined')
 
 export function ticketOf (raw: IncomingMessage): Ticket | undefined {
   return (raw as any)[kTicket]
@@ -63,6 +88,8 @@ export class Ticket {
   readonly reply: FastifyReply
   /** When the request met the first stage, in the clock's milliseconds. */
   readonly arrival: number
+  /** When it last moved: arrived, was resumed, answered or closed. What stages do at that, they date by it: reading the clock costs. */
+  moment: number
   route: Route
   /** Every stage has let it pass: the app's own hooks and handler run, or ran. */
   started = false
@@ -91,28 +118,33 @@ export class Ticket {
   /** Owned by the deadline stage. */
   deadline: unknown = undefined
   #admission: Pass
-  #watching: readonly Stage[]
+  #audience: Audience
   #next = 0
   /** When it began to wait for a slot. */
   #waiting: number | undefined = undefined
+  /** Behind another reply on its connection. */
+  #pipelined = false
+  #eventStream: boolean | undefined = undefined
   #done: (error?: Error) => void = noop
-  readonly writeHead: ServerResponse['writeHead']
+  readonly writeHead: (status: number, reason?: any, headers?: any) => ServerResponse
 
   constructor (request: FastifyRequest, reply: FastifyReply, admission: Pass) {
     this.request = request
     this.reply = reply
-    this.arrival = admission.clock.now()
+    this.arrival = this.moment = admission.clock.now()
     this.route = admission.route(request)
     this.#admission = admission
-    this.#watching = admission.stages
+    this.#audience = admission.audience
     const raw = request.raw as any
     const res = reply.raw
     raw[kTicket] = this
     this.writeHead = res.writeHead
     res.writeHead = watchedWriteHead as typeof res.writeHead
     res.on('close', closedReply)
-    // A reply without a socket stands behind another one on the same connection.
-    if (res.socket === null) watchSocket(raw.socket, this)
+    if (res.socket === null) {
+      this.#pipelined = true
+      watchPipelined(raw.socket, this)
+    }
     if (raw.headers.upgrade !== undefined) watchHijack(this)
     if (raw.upgrade === true) endWithReply(res)
   }
@@ -121,8 +153,9 @@ export class Ticket {
   pass (admission: Pass, done: (error?: Error) => void): void {
     if (admission !== this.#admission) {
       this.#admission = admission
-      this.#watching = [...this.#watching, ...admission.stages]
+      this.#audience = admission.audienceBehind(this.#audience)
       this.route = admission.route(this.request)
+      this.moment = admission.clock.now()
     }
     if (this.request.raw.socket?.destroyed) {
       this.close()
@@ -130,21 +163,23 @@ export class Ticket {
     }
     this.#next = 0
     this.#done = done
-    this.resume()
+    this.#walk()
   }
 
   /** Goes on behind the stage that held the ticket. */
   resume (): void {
+    this.moment = this.#admission.clock.now()
+    this.#walk()
+  }
+
+  #walk (): void {
     if (this.closed || this.refused) return
     if (this.#waiting !== undefined) this.#waitOver()
-    const { stages } = this.#admission
-    const { settings, exempt } = this.route
-    while (this.#next < stages.length) {
-      const index = this.#next++
-      const stage = stages[index]!
-      if (settings[index] === undefined || (exempt && stage.name !== 'lifecycle')) continue
-      if (stage.enter(this, settings[index])) continue
-      if (stage.name === 'concurrency' && !this.refused) this.#waiting = this.#admission.clock.now()
+    const { steps } = this.route
+    while (this.#next < steps.length) {
+      const step = steps[this.#next++]!
+      if (step.enter(this, step.settings)) continue
+      if (step.stage.name === 'concurrency' && !this.refused) this.#waiting = this.moment
       return
     }
     this.started = true
@@ -154,19 +189,25 @@ export class Ticket {
   /** A hook that runs before the first stage answers: a preflight, or an auth that was registered first. */
   overtake (): void {
     this.settled = true
-    for (const stage of this.#watching) stage.overtaken?.(this)
+    for (const hears of this.#audience.overtaken) hears(this)
   }
 
   /** 0 is critical, 2 is first to go; 1 where no stage of this context knows better. */
   get priority (): 0 | 1 | 2 {
-    const { stages } = this.#admission
-    for (let index = 0; index < stages.length; index++) {
-      const settings = this.route.settings[index]
-      if (settings === undefined) continue
-      const priority = stages[index]!.priority?.(this, settings)
+    for (const { stage, settings } of this.route.steps) {
+      const priority = stage.priority?.(this, settings)
       if (priority === 0 || priority === 2) return priority
     }
     return 1
+  }
+
+  /** Its reply is one of server-sent events. To be asked when the head is written, not before. */
+  get isEventStream (): boolean {
+    if (this.#eventStream === undefined) {
+      const type = this.reply.getHeader('content-type')
+      this.#eventStream = typeof type === 'string' && type.startsWith('text/event-stream')
+    }
+    return this.#eventStream
   }
 
   /** True while the app may still be at work for this request. */
@@ -185,16 +226,15 @@ export class Ticket {
 
   /** Counts a refusal that the app words itself, in its error handler or a handler of its own. */
   count (refusal: Refusal, dryRun: boolean): void {
+    // Later than the walk on which it came here.
+    if (this.started || this.#waiting !== undefined) this.moment = this.#admission.clock.now()
     if (!dryRun) {
       this.refusal = refusal
       if (this.#waiting !== undefined) this.#waitOver()
-      const { stages } = this.#admission
-      for (let index = this.#next; index < stages.length; index++) {
-        const settings = this.route.settings[index]
-        if (settings !== undefined) stages[index]!.forestalled?.(refusal, settings)
-      }
+      const { steps } = this.route
+      for (let next = this.#next; next < steps.length; next++) steps[next]!.stage.forestalled?.(refusal, steps[next]!.settings)
     }
-    this.#admission.refusals.record(refusal, this.route.key, dryRun)
+    this.#admission.refusals.record(refusal, this.route.key, dryRun, this.moment)
   }
 
   /** For a stage that held the ticket and failed: the app's error handler answers, as it does for any hook that fails. */
@@ -209,25 +249,27 @@ export class Ticket {
   settle (): void {
     if (this.settled) return
     this.settled = true
-    for (const stage of this.#watching) stage.answered?.(this)
+    this.moment = this.#admission.clock.now()
+    for (const hears of this.#audience.answered) hears(this)
   }
 
   head (): void {
     if (this.headWritten) return
     this.headWritten = true
-    for (const stage of this.#watching) stage.head?.(this)
+    for (const hears of this.#audience.head) hears(this)
   }
 
   close (): void {
     if (this.closed) return
     this.closed = true
+    this.moment = this.#admission.clock.now()
     if (this.#waiting !== undefined) this.#waitOver()
-    unwatchSocket(this.request.raw.socket, this)
-    for (const stage of this.#watching) stage.close?.(this)
+    if (this.#pipelined) unwatchPipelined(this.request.raw.socket, this)
+    for (const hears of this.#audience.close) hears(this)
   }
 
   #waitOver (): void {
-    this.waited = this.#admission.clock.now() - this.#waiting!
+    this.waited = this.moment - this.#waiting!
     this.#waiting = undefined
   }
 
@@ -245,11 +287,11 @@ function closedReply (this: ServerResponse): void {
 }
 
 /** Shared by all replies: a closure each would cost more than everything else here. Node calls it for implicit heads too. */
-function watchedWriteHead (this: ServerResponse, ...args: Parameters<ServerResponse['writeHead']>): ServerResponse {
+function watchedWriteHead (this: ServerResponse, status: number, reason?: any, headers?: any): ServerResponse {
   const ticket = ticketOf(this.req)!
   ticket.head()
-  if (args[0] >= 400) endUnreadBody(this.req, this)
-  return ticket.writeHead.apply(this, args)
+  if (status >= 400) endUnreadBody(this.req, this)
+  return ticket.writeHead.call(this, status, reason, headers)
 }
 
 /** An upgrade writes to the socket and never calls writeHead: taking over the reply is its first byte. */
@@ -260,33 +302,4 @@ function watchHijack (ticket: Ticket): void {
     ticket.upgrade()
     return hijack.call(reply)
   }
-}
-
-/**
- * An upgrade that is answered with a reply instead, because it was refused: Node has let go of the connection, so no
- * timeout of the server would ever end it.
- */
-function endWithReply (res: ServerResponse): void {
-  res.shouldKeepAlive = false
-  res.once('finish', function endUpgrade () {
-    res.socket?.destroySoon()
-  })
-}
-
-interface Watched extends Socket { [kPipelined]?: Set<Ticket> }
-
-function watchSocket (socket: Watched, ticket: Ticket): void {
-  if (socket[kPipelined] === undefined) {
-    socket[kPipelined] = new Set()
-    socket.once('close', closedSocket)
-  }
-  socket[kPipelined].add(ticket)
-}
-
-function unwatchSocket (socket: Watched | null, ticket: Ticket): void {
-  socket?.[kPipelined]?.delete(ticket)
-}
-
-function closedSocket (this: Watched): void {
-  for (const ticket of [...this[kPipelined]!]) ticket.close()
 }

@@ -1,5 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
+import Fastify, { type FastifyReply, type LightMyRequestResponse } from 'fastify'
+import surge from '../../plugins/index.ts'
 import { QueueFull } from '../../plugins/shared/errors.ts'
 import { jitteredRetryAfter, prepareRefusal, problemJson } from '../../plugins/shared/refusal.ts'
 import { leavesTooMuchUnread } from '../../plugins/shared/unread-body.ts'
@@ -35,4 +37,55 @@ test('problemJson is RFC 9457', () => {
   const { type, title, status, detail, code } = JSON.parse(body)
   assert.deepEqual([type, title, status, code], ['about:blank', 'Service Unavailable', 503, 'FST_SURGE_QUEUE_FULL'])
   assert.ok(detail.length > 10)
+})
+
+async function refusing (beforeRefusal?: (reply: FastifyReply) => void, onSend?: () => void): Promise<{ response: LightMyRequestResponse, passedFastify: boolean }> {
+  const app = Fastify()
+  let passedFastify = false
+  app.addHook('onRequest', (_request, reply, done) => {
+    beforeRefusal?.(reply)
+    const { send } = reply
+    reply.send = function sendSeen (payload) {
+      passedFastify = true
+      return send.call(reply, payload)
+    }
+    done()
+  })
+  await app.register(surge, { pressure: false, lifecycle: false })
+  if (onSend !== undefined) app.addHook('onSend', async () => onSend())
+  app.get('/', async () => 'served')
+  await app.ready()
+  await app.concurrency.drain()
+  const response = await app.inject('/')
+  await app.close()
+  return { response, passedFastify }
+}
+
+test('a refusal is written past Fastify where only hooks of the suite would see it: they are known also when Fastify has bound them', async () => {
+  const { response, passedFastify } = await refusing()
+  assert.equal(passedFastify, false)
+  assert.equal(response.statusCode, 503)
+  assert.equal(response.json().code, 'FST_SURGE_DRAINING')
+  assert.equal(response.headers['cache-control'], 'no-store')
+  assert.equal(response.headers['content-type'], 'application/json; charset=utf-8')
+  assert.equal(Number(response.headers['content-length']), response.rawPayload.length)
+  assert.match(response.headers['retry-after'] as string, /^[1-3]$/)
+})
+
+test('a refusal has what earlier hooks have set, on the reply or by hand', async () => {
+  const { response, passedFastify } = await refusing(reply => {
+    reply.header('x-earlier', 'yes').header('cache-control', 'public')
+    reply.raw.setHeader('x-by-hand', 'yes')
+  })
+  assert.equal(passedFastify, false)
+  const { 'x-earlier': earlier, 'x-by-hand': byHand, 'cache-control': cacheControl } = response.headers
+  assert.deepEqual([response.statusCode, earlier, byHand, cacheControl], [503, 'yes', 'yes', 'no-store'])
+})
+
+test('a refusal passes Fastify where a hook of the app would see it, or trailers follow it', async () => {
+  let seen = 0
+  const hooked = await refusing(undefined, () => { seen++ })
+  assert.deepEqual([hooked.passedFastify, seen, hooked.response.statusCode], [true, 1, 503])
+  const trailing = await refusing(reply => { reply.trailer('etag', (_reply, _payload, done) => done(null, 'end')) })
+  assert.deepEqual([trailing.passedFastify, trailing.response.statusCode], [true, 503])
 })

@@ -97,11 +97,11 @@ export class Gate {
   /**
    * 'RUN' or 'WAIT', or why it is shed. A waiter that gets 'WAIT' hears of its outcome through its own methods.
    * @param busy the event loop is so late that whoever is not critical had better hear so at once
+   * @param now the clock's milliseconds, for a caller that has just read them
    */
-  enter (waiter: Waiter, busy = false): 'RUN' | 'WAIT' | ShedReason {
+  enter (waiter: Waiter, busy = false, now = this.#clock.now()): 'RUN' | 'WAIT' | ShedReason {
     if (!this.#open) return this.#refuse(waiter, 'draining')
     if (busy && waiter.priority > 0) return this.#refuse(waiter, 'loop_busy')
-    const now = this.#clock.now()
     if (this.#room.size === 0 && this.#inflight < this.#limit.current && (this.#tokens === undefined || this.#tokens.take(now))) {
       this.#run(waiter, 0, now)
       this.#shares?.add(waiter.key)
@@ -121,7 +121,7 @@ export class Gate {
   }
 
   /** Ends a claim, whatever its state: gives back its slot or its place. A second call does nothing. */
-  leave (waiter: Waiter, ending: Exclude<Ending, 'orphaned'> = 'served'): void {
+  leave (waiter: Waiter, ending: Exclude<Ending, 'orphaned'> = 'served', now = this.#clock.now()): void {
     switch (waiter.state) {
       case 'WAIT':
         this.#room.leave(waiter)
@@ -132,10 +132,10 @@ export class Gate {
         break
       case 'ORPHAN':
         this.#orphans.remove(waiter)
-        this.#release(waiter, 'orphaned')
+        this.#release(waiter, 'orphaned', now)
         break
       case 'RUN':
-        this.#release(waiter, ending)
+        this.#release(waiter, ending, now)
     }
   }
 
@@ -221,8 +221,7 @@ export class Gate {
     this.#congestion.admitted(standing, this.#target, now)
   }
 
-  #release (waiter: Waiter, ending: Ending): void {
-    const now = this.#clock.now()
+  #release (waiter: Waiter, ending: Ending, now: number): void {
     const service = now - waiter.started
     if (ending === 'served') this.#service += (service - this.#service) * SERVICE_WEIGHT
     // Who waits for a token says nothing of the slots.
