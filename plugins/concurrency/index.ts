@@ -178,7 +178,7 @@ function ipOf (request: FastifyRequest): string {
 }
 
 function makeGate ({ limit, rate, maxQueue, maxWait, target = 'service', maxPerKey, orphanTimeout }: Omit<GateOptions, 'target'> & { target?: number | 'service' | undefined }): Gate {
-  return new Gate({ limit: typeof limit === 'number' ? new FixedLimit(limit) : new AdaptiveLimit(limit), rate, maxQueue, maxWait, target, maxPerKey, orphanTimeout }, systemClock)
+  return new Gate({ limit: typeof limit === 'number' ? new FixedLimit(limit) : new AdaptiveLimit({ ...limit, maxWait }), rate, maxQueue, maxWait, target, maxPerKey, orphanTimeout }, systemClock)
 }
 
 export default definePlugin<ConcurrencyOptions, ResolvedOptions, Map<string, Gate>>({

@@ -11,7 +11,7 @@ import type { Priority, ShedReason } from '../shared/gate/waiter.ts'
  */
 export type OnShed = (request: FastifyRequest, reply: FastifyReply, reason: ShedReason) => unknown
 
-/** Where a limit that adapts stays. It starts at `max`. */
+/** Where a limit that adapts stays. It starts at 32, and doubles while requests wait and nothing shows that they queue elsewhere. */
 export interface LimitBounds {
   /** An integer ≥ 1. @default 1 */
   min: number

@@ -28,7 +28,7 @@ class Call extends Waiter {
 /** Calls that were answered within their client's patience, in each second. */
 function goodput (seconds: number, perMillisecond: number) {
   const clock = new FakeClock()
-  const gate = new Gate({ limit: new AdaptiveLimit({ min: 1, max: 1000 }), maxQueue: 1000, maxWait: 500, target: 'service', orphanTimeout: 30_000 }, clock)
+  const gate = new Gate({ limit: new AdaptiveLimit({ min: 1, max: 1000, maxWait: 500 }), maxQueue: 1000, maxWait: 500, target: 'service', orphanTimeout: 30_000 }, clock)
   const free = new Array<number>(SLOTS).fill(0)
   const good = new Array<number>(seconds).fill(0)
   let arrivals = 0
@@ -60,8 +60,27 @@ test('at twice the capacity of a downstream nearly all of it is answered in time
   assert.ok(stats.limit <= 40, `limit ${stats.limit}`)
 })
 
+test('500 calls of 5 s at once: none is shed, nor told that it would have to wait too long', () => {
+  const clock = new FakeClock()
+  const gate = new Gate({ limit: new AdaptiveLimit({ min: 1, max: 1000, maxWait: 500 }), maxQueue: 1000, maxWait: 500, target: 'service', orphanTimeout: 30_000 }, clock)
+  function call (): Call {
+    const call = new Call(clock.now(), call => clock.setTimeout(() => gate.leave(call), 5000))
+    call.patience = 10_000
+    if (gate.enter(call) === 'RUN') call.admitted()
+    return call
+  }
+  for (let i = 0; i < 10; i++) call()
+  clock.advance(6000)
+  assert.equal(gate.stats().service > 1000, true)
+  const calls = Array.from({ length: 500 }, call)
+  clock.advance(400)
+  assert.deepEqual([gate.stats().inflight, gate.stats().queued], [500, 0])
+  clock.advance(6000)
+  assert.ok(calls.every(({ state }) => state === 'DONE'))
+})
+
 test('below the capacity nothing is shed, and the limit stays where it was', () => {
   const { stats } = goodput(5, 0.4)
   assert.deepEqual(stats.shed, { queue_full: 0, queue_timeout: 0, predicted_wait: 0, evicted: 0, key_share: 0, loop_busy: 0, draining: 0, pressure: 0 })
-  assert.equal(stats.limit, 1000)
+  assert.equal(stats.limit, 32)
 })

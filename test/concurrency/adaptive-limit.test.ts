@@ -12,7 +12,7 @@ interface Load {
   services: number[]
   /** The routes that arrivals take in turn. */
   mix?: number[]
-  /** Arrivals in a millisecond. Those that are not let wait for 50 ms. */
+  /** Arrivals in a millisecond. Those that are not let wait for 500 ms. */
   rate: number
   ending?: Ending
 }
@@ -22,6 +22,8 @@ interface Claim { route: number, since: number, began: number, ends: number }
 class Server {
   readonly limit: AdaptiveLimit
   now = 0
+  /** Those who waited in vain. */
+  shed = 0
   #arrived = 0
   #waiting: number[] = []
   #running: Claim[] = []
@@ -29,7 +31,7 @@ class Server {
   #free: number[] = []
 
   constructor (max = 1000, min = 1) {
-    this.limit = new AdaptiveLimit({ min, max })
+    this.limit = new AdaptiveLimit({ min, max, maxWait: MAX_WAIT })
   }
 
   /** The limit of each millisecond. */
@@ -38,12 +40,16 @@ class Server {
     this.#free = Array.from({ length: servers }, (_, i) => this.#free[i] ?? this.now)
     let arrivals = 0
     for (let end = this.now + ms; this.now < end; this.now++) {
-      this.#waiting = this.#waiting.filter(since => since > this.now - 50)
+      while (this.#waiting[0]! <= this.now - MAX_WAIT) {
+        this.#waiting.shift()
+        this.shed++
+      }
       const ended = this.#running.filter(claim => claim.ends <= this.now).sort((a, b) => a.ends - b.ends)
       this.#running = this.#running.filter(claim => claim.ends > this.now)
       ended.forEach(({ since, began, route }, i) => {
         this.limit.ended(this.now - since, began, this.#running.length + ended.length - i, this.#waiting.length, this.now, route, ending)
       })
+      if (this.#waiting.length > 0 && this.now >= this.limit.due(this.#waiting[0]!)) this.limit.waited(this.now, this.#running.length, 0)
       for (arrivals += rate; arrivals >= 1; arrivals--) this.#waiting.push(this.now)
       while (this.#waiting.length > 0 && this.#running.length < this.limit.current) {
         this.#waiting.shift()
@@ -61,6 +67,7 @@ class Server {
   }
 }
 
+const MAX_WAIT = 500
 /** Twice what they can do. */
 const TEN = { servers: 10, services: [20], rate: 1 }
 const PLENTY = 1000
@@ -69,10 +76,53 @@ function median (values: number[]): number {
   return values.sort((a, b) => a - b)[values.length >> 1]!
 }
 
-test('nothing queues: the limit stays where it started, for calls that take long', () => {
+test('nothing queues: the limit makes room for calls that take long, before anybody waits too long', () => {
   const server = new Server()
-  const limits = server.serve(20_000, { servers: PLENTY, services: [5000], rate: 0.1 })
-  assert.equal(Math.min(...limits), 1000)
+  server.serve(20_000, { servers: PLENTY, services: [5000], rate: 0.1 })
+  assert.equal(server.shed, 0)
+})
+
+test('500 calls of 5 s at once, behind quick ones, are all let in', () => {
+  const server = new Server()
+  server.serve(5000, { servers: PLENTY, services: [5], rate: 0.1 })
+  server.serve(1, { servers: PLENTY, services: [5000], rate: 500 })
+  server.serve(6000, { servers: PLENTY, services: [5000], rate: 0 })
+  assert.equal(server.shed, 0)
+})
+
+test('an overload that has just begun: what is let in before it shows is worked off in a few service times', () => {
+  const server = new Server()
+  server.serve(2000, { ...TEN, rate: 0.25 })
+  const limits = server.serve(1000, { ...TEN, rate: 5 })
+  assert.ok(Math.max(...limits) <= 64, `up to ${Math.max(...limits)}`)
+  assert.ok(Math.max(...limits.slice(200)) <= 20, `up to ${Math.max(...limits.slice(200))} behind 0.2 s`)
+})
+
+test('where nobody ends any more, nothing is known: the limit makes room for long calls that follow an overload', () => {
+  const server = new Server()
+  server.serve(5000, TEN)
+  assert.ok(server.limit.current <= 20)
+  // The waiting room is still full of those who came before.
+  server.serve(600, { servers: PLENTY, services: [5000], rate: 0.1 })
+  const { shed } = server
+  server.serve(10_000, { servers: PLENTY, services: [5000], rate: 0.1 })
+  assert.equal(server.shed, shed)
+})
+
+test('orphans end the doublings: room for more would be room for what nobody waits for', () => {
+  const { limit } = new Server()
+  limit.waited(80, 32, 0)
+  assert.equal(limit.current, 64)
+  limit.waited(160, 64, 9)
+  assert.deepEqual([limit.current, limit.searching], [64, false])
+})
+
+test('a short wait is divided into as many doublings', () => {
+  const limit = new AdaptiveLimit({ min: 1, max: 1000, maxWait: 60 })
+  let now = 0
+  while (limit.current < 1000) limit.waited(now = limit.due(0), 0, 0)
+  assert.ok(now < 60, `${now} ms`)
+  assert.equal(limit.due(0), Infinity)
 })
 
 test('a queue before ten servers: the limit comes down to about ten within two seconds, and stays', () => {
@@ -116,7 +166,7 @@ test('half of the servers are gone, then there are four times as many', () => {
 test('a base that was measured in a queue is found out by the probe', () => {
   const server = new Server(60)
   // The very first claim stands sixty deep, so that the queue is all that is known.
-  for (let i = 0; i < 20; i++) server.limit.ended(120, 1, 60, 1, 0, 0, 'served')
+  for (let i = 0; i < 100; i++) server.limit.ended(120, 1, 60, 1, 0, 0, 'served')
   server.serve(2000, TEN)
   assert.ok(server.limit.current > 50)
   const limit = median(server.serve(30_000, TEN).slice(-5000))
@@ -153,33 +203,46 @@ test('an orphan that ended early is no sign of health', () => {
   assert.equal(server.limit.current, current)
 })
 
-test('when nobody has had to wait for two seconds, the limit is open again', () => {
+test('when nobody has had to wait for two seconds, the limit is searched for again, from twice what was in flight', () => {
   const server = new Server()
   server.serve(5000, TEN)
-  assert.ok(server.limit.current < 20)
+  assert.deepEqual([server.limit.current < 20, server.limit.searching], [true, false])
   server.serve(4000, { ...TEN, rate: 0.2 })
-  assert.equal(server.limit.current, 1000)
+  assert.deepEqual([server.limit.current, server.limit.searching], [32, true])
+  server.serve(6000, { servers: PLENTY, services: [20], rate: 5 })
+  assert.ok(server.limit.current >= 200 && server.limit.current <= 256, `${server.limit.current}`)
 })
 
-test('a slower service while nobody waits lowers the limit no further than it needs', () => {
+test('a service that becomes slower while nothing queues: by less than twice it loses nobody, by four times nobody for long', () => {
   const server = new Server()
   const load = { servers: PLENTY, rate: 5 }
   server.serve(3000, { ...load, services: [20] })
-  const limits = server.serve(3000, { ...load, services: [40] })
-  assert.ok(Math.min(...limits) > 200, `${Math.min(...limits)}`)
-  assert.ok(Math.min(...limits) < 1000, 'it was not even asked')
+  server.serve(3000, { ...load, services: [35] })
+  assert.equal(server.shed, 0)
+  server.serve(3000, { ...load, services: [140] })
+  const { shed } = server
+  server.serve(3000, { ...load, services: [140] })
+  assert.equal(server.shed, shed)
+})
+
+test('a few claims that took longer by chance, then long calls only: they do not stand in the way of a doubling for ever', () => {
+  const server = new Server()
+  server.serve(1000, { servers: PLENTY, services: [5], rate: 0.1 })
+  for (let i = 0; i < 10; i++) server.limit.ended(50, 1, 1, 0, server.now, 0, 'served')
+  server.serve(10_000, { servers: PLENTY, services: [5, 5000], mix: [1], rate: 0.1 })
+  assert.equal(server.shed, 0)
 })
 
 test('claims that hang do not hold a probe up for ever', () => {
-  const server = new Server(100)
+  const server = new Server()
+  server.serve(5000, TEN)
   // Claims begin and end, but those that were in flight at the probe do not.
-  const limits = []
-  for (; server.now < 12_000; server.now++) {
+  const limits: number[] = []
+  for (const end = server.now + 20_000; server.now < end; server.now++) {
     server.limit.ended(1, 100, 100, 1, server.now, 0, 'served')
     limits.push(server.limit.current)
   }
-  assert.equal(Math.min(...limits), 60)
-  assert.equal(server.limit.current, 100)
+  assert.ok(limits.some((limit, i) => limit > 100 && limits[i - 1] === 60), [...new Set(limits)].join())
 })
 
 test('the limit keeps its bounds', () => {

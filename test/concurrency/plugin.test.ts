@@ -533,11 +533,12 @@ test('bad options fail at boot with key, value and expectation', async () => {
   }
 })
 
-test('by default a limit adapts from 1000 on; tune() fixes it', async () => {
+test('by default a limit adapts from 32 on, or from its bounds; tune() fixes it', async () => {
   const app = Fastify()
-  await app.register(concurrency, { groups: { reports: { limit: { max: 40 } } } })
-  assert.equal(app.concurrency.stats().limit, 1000)
-  assert.equal(app.concurrency.stats('reports').limit, 40)
+  await app.register(concurrency, { groups: { reports: { limit: { max: 20 } }, imports: { limit: { min: 50 } } } })
+  assert.equal(app.concurrency.stats().limit, 32)
+  assert.equal(app.concurrency.stats('reports').limit, 20)
+  assert.equal(app.concurrency.stats('imports').limit, 50)
   app.concurrency.tune(5)
   assert.equal(app.concurrency.stats().limit, 5)
 })

@@ -200,6 +200,9 @@ test('a gate without a waiting room sheds at the limit', () => {
 
 /** Writes down what a gate tells it. */
 class Listening implements Limit {
+  readonly searching = false
+  due () { return Infinity }
+  waited () {}
   current = 2
   readonly told: object[] = []
 

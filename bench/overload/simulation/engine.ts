@@ -1,14 +1,19 @@
 // The machinery of the simulation: a heap of events in time order, and seeded random draws, so that every run of a
 // seed is the same run.
+import type { Clock } from '../../../plugins/shared/clock.ts'
 
-export class Events {
-  readonly #heap: Array<{ at: number, order: number, fn: () => void }> = []
+interface Event { at: number, order: number, fn: () => void }
+
+export class Events implements Clock {
+  readonly #heap: Event[] = []
   #order = 0
-  now = 0
+  #now = 0
 
-  after (ms: number, fn: () => void): void {
+  readonly now = (): number => this.#now
+
+  after (ms: number, fn: () => void): Event {
     const heap = this.#heap
-    const event = { at: this.now + ms, order: this.#order++, fn }
+    const event = { at: this.#now + ms, order: this.#order++, fn }
     let i = heap.length
     heap.push(event)
     while (i > 0) {
@@ -18,16 +23,25 @@ export class Events {
       i = parent
     }
     heap[i] = event
+    return event
+  }
+
+  setTimeout (fn: () => void, ms: number): Event {
+    return this.after(ms, fn)
+  }
+
+  clearTimeout (event: Event): void {
+    event.fn = noop
   }
 
   /** Runs what is due until `end`. */
   run (end: number): void {
     for (let event = this.#heap[0]; event !== undefined && event.at <= end; event = this.#heap[0]) {
       this.#pop()
-      this.now = event.at
+      this.#now = event.at
       event.fn()
     }
-    this.now = end
+    this.#now = end
   }
 
   #pop (): void {
@@ -71,3 +85,5 @@ export function lognormal (random: () => number, mean: number, sigma: number): n
   const normal = Math.sqrt(-2 * Math.log(1 - random())) * Math.cos(2 * Math.PI * random())
   return mean * Math.exp(sigma * normal - sigma * sigma / 2)
 }
+
+function noop () {}

@@ -1,5 +1,6 @@
 // What changes under way: a service that becomes slower, by itself or for want of servers; calls that merely take long.
 import { lognormal } from './engine.ts'
+import type { Phase } from './run.ts'
 import { idleLoop, Pool, type Workload } from './workloads.ts'
 
 interface Downstream { pool: Pool, ms: number }
@@ -17,13 +18,30 @@ function changing (servers: number, ms: number, at10: (downstream: Downstream) =
 
 /** Nothing queues anywhere. */
 function unqueued (ms: (now: number, random: () => number) => number): Workload {
-  return (events, random) => idleLoop((_route, done) => events.after(ms(events.now, random), done))
+  return (events, random) => idleLoop((_route, done) => events.after(ms(events.now(), random), done))
 }
 
 /** From 20 to 60 ms, evenly over a minute. */
 const drifting: Workload = events => {
   const pool = new Pool(events, 10)
-  return idleLoop((_route, done) => pool.add(() => 20 + events.now / 1500, done))
+  return idleLoop((_route, done) => pool.add(() => 20 + events.now() / 1500, done))
+}
+
+/** Quick calls on a pool, then others that take long, which nothing queues for. */
+function thenLong (servers: number): Workload {
+  return events => {
+    const pool = new Pool(events, servers)
+    return idleLoop((route, done) => route === 1 ? events.after(5000, done) : pool.add(() => 20, done), () => events.now() < 10_000 ? 0 : 1)
+  }
+}
+
+/** Nothing ends from 10 to 12 s. */
+const hanging: Workload = events => {
+  const pool = new Pool(events, 10)
+  return idleLoop((_route, done) => pool.add(() => 20, () => {
+    if (events.now() < 10_000 || events.now() > 12_000) done()
+    else events.after(12_000 - events.now(), done)
+  }))
 }
 
 const heavyTailed: Draw = (random, mean) => lognormal(random, mean, 1)
@@ -34,11 +52,14 @@ const same = (): void => {}
 const PATIENT = 60_000
 const LONG = 120
 
-export const scenarios: ReadonlyArray<{ name: string, rate: number, seconds?: number, patience?: number, workload: Workload }> = [
+export const scenarios: ReadonlyArray<{ name: string, rate: number | readonly Phase[], seconds?: number, patience?: number, workload: Workload }> = [
   { name: '5 s calls, 500 in flight', rate: 100, patience: PATIENT, workload: unqueued(() => 5000) },
-  { name: '5 s calls, 500 at once after quick ones', rate: 100, patience: PATIENT, workload: events => idleLoop((route, done) => events.after(route === 1 ? 5000 : 5, done), () => events.now < 10_000 ? 0 : 1) },
+  { name: '5 s calls, behind quick ones', rate: 100, patience: PATIENT, workload: thenLong(10) },
+  { name: '5 s calls, 500 at once behind quick ones', rate: [{ at: 0, perSecond: 100 }, { at: 10_000, perSecond: 50_000 }, { at: 10_010, perSecond: 10 }], patience: PATIENT, workload: thenLong(10) },
+  { name: '5 s calls, behind 2× load of quick ones', rate: [{ at: 0, perSecond: 1000 }, { at: 10_000, perSecond: 100 }], patience: PATIENT, workload: thenLong(10) },
   { name: '5 s calls, become 10 s', rate: 50, patience: PATIENT, workload: unqueued(now => now >= 10_000 && now < 20_000 ? 10_000 : 5000) },
   { name: '20 ms unqueued, become 60 ms', rate: 300, workload: unqueued(now => now >= 10_000 && now < 20_000 ? 60 : 20) },
+  { name: 'hangs for 2 s, 2× load', rate: 1000, workload: hanging },
   { name: 'service × 2, 2× load', rate: 1000, workload: changing(10, 20, slower, faster) },
   { name: 'service × 2, 5× load', rate: 2500, workload: changing(10, 20, slower, faster) },
   { name: 'service × 2, lognormal, 2× load', rate: 1000, workload: changing(10, 20, slower, faster, heavyTailed) },

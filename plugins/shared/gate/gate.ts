@@ -195,7 +195,7 @@ export class Gate {
     const ahead = this.#room.size
     // A wait for tokens is known beforehand; refused here, it commits nothing.
     if (this.#tokens !== undefined && this.#tokens.wait(now, ahead) > Math.min(this.#limits.maxWait, waiter.patience)) return 'predicted_wait'
-    if ((ahead + 1) * this.#service / this.#limit.current > waiter.patience) return 'predicted_wait'
+    if (!this.#limit.searching && (ahead + 1) * this.#service / this.#limit.current > waiter.patience) return 'predicted_wait'
     return undefined
   }
 
@@ -259,7 +259,12 @@ export class Gate {
 
   /** Never while tokens are what is waited for: theirs is a queue that is meant to stand. */
   get #congested (): boolean {
-    return this.#congestion.congested && (this.#tokens === undefined || this.#inflight >= this.#limit.current)
+    return this.#congestion.congested && !this.#limit.searching && (this.#tokens === undefined || this.#inflight >= this.#limit.current)
+  }
+
+  /** When the limit wants to hear that somebody has waited for a slot all the time. */
+  get #limitDue (): number {
+    return this.#room.size > 0 && this.#inflight >= this.#limit.current ? this.#limit.due(this.#room.oldest) : Infinity
   }
 
   /** Milliseconds that the oldest may wait. */
@@ -271,6 +276,7 @@ export class Gate {
   #arm (now: number): void {
     let due = Math.min(this.#room.oldest + this.#longest, (this.#orphans.first?.since ?? Infinity) + this.#limits.orphanTimeout)
     if (this.#tokens !== undefined && this.#room.size > 0 && this.#inflight < this.#limit.current) due = Math.min(due, now + this.#tokens.wait(now))
+    due = Math.min(due, this.#limitDue)
     if (due >= this.#due) return
     if (this.#timer !== undefined) this.#clock.clearTimeout(this.#timer)
     this.#due = due
@@ -278,6 +284,7 @@ export class Gate {
       this.#timer = undefined
       this.#due = Infinity
       const now = this.#clock.now()
+      if (now >= this.#limitDue) this.#limit.waited(now, this.#inflight, this.#orphans.size)
       this.#expire(now)
       this.#grant(now)
       this.#arm(now)

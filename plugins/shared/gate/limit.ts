@@ -10,6 +10,12 @@ export type Ending = 'served' | 'orphaned' | 'untelling'
 export interface Limit {
   /** An integer ≥ 1. */
   readonly current: number
+  /** It is still looked for: that claims wait for a slot is no sign that they queue for the service. */
+  readonly searching: boolean
+  /** When `waited` is to be called while somebody waits who came at `oldest`; Infinity for never. */
+  due: (oldest: number) => number
+  /** Somebody has waited until `due`. */
+  waited: (now: number, inflight: number, orphans: number) => void
   /**
    * A claim that ran has ended; its slot is still taken.
    * @param service milliseconds that its work took
@@ -25,10 +31,17 @@ export interface Limit {
 
 export class FixedLimit implements Limit {
   readonly current: number
+  readonly searching = false
 
   constructor (limit: number) {
     this.current = limit
   }
+
+  due (): number {
+    return Infinity
+  }
+
+  waited (): void {}
 
   ended (): void {}
 }

@@ -1,11 +1,12 @@
 // What the rules that lost have in common: the mean of each window, of every claim alike.
-import type { Rule } from './rule.ts'
+import type { Limit } from '../../../../plugins/shared/gate/limit.ts'
 
 const WINDOW_MS = 100
 const WINDOW_CLAIMS = 20
 
-export abstract class Windowed implements Rule {
+export abstract class Windowed implements Limit {
   current: number
+  readonly searching = false
   #end = 0
   #began = 0
   #count = 0
@@ -15,6 +16,12 @@ export abstract class Windowed implements Rule {
   constructor (initial = 20) {
     this.current = initial
   }
+
+  due (): number {
+    return Infinity
+  }
+
+  waited (): void {}
 
   ended (service: number, began: number, _inflight: number, queued: number, now: number): void {
     this.#count++
