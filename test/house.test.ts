@@ -26,7 +26,7 @@ function resolved ({ from, to }: Import): string {
 const inner = imports.filter(({ to }) => to.startsWith('.'))
 
 /** umbrella → doors → options and adapters → cores → shared */
-const ADAPTERS = ['options.ts', 'official.ts', 'server-options.ts', 'representation.ts', 'pool.ts', 'limits.ts', 'judgement.ts', 'listener-guard.ts']
+const ADAPTERS = ['options.ts', 'official.ts', 'server-options.ts', 'representation.ts', 'reply-encoder.ts', 'parts.ts', 'pool.ts', 'limits.ts', 'judgement.ts', 'listener-guard.ts']
 function layer (file: string): number {
   const [folder, name] = file.split('/') as [string, string?]
   if (name === undefined) return 0

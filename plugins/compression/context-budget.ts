@@ -13,6 +13,11 @@ export class ContextBudget {
     return this.#open
   }
 
+  /** Half of the places are taken. */
+  get strained (): boolean {
+    return this.#open > 0 && this.#open * 2 >= this.#max
+  }
+
   /** False when the cap is reached: the reply goes out plain. */
   take (): boolean {
     if (this.#open >= this.#max) return false

@@ -46,11 +46,12 @@ export function sendNotModified (reply: FastifyReply, payload: unknown, negotiab
   reply.removeHeader('content-type')
   reply.removeHeader('content-length')
   reply.removeHeader('content-encoding')
+  reply.removeHeader('content-range')
   done(null, null)
 }
 
 /** The fields that describe a payload, or let it be cached. */
-const OF_THE_PAYLOAD = ['etag', 'last-modified', 'cache-control', 'content-encoding', 'content-range', 'content-digest', 'repr-digest', 'digest']
+const OF_THE_PAYLOAD = ['etag', 'last-modified', 'cache-control', 'content-encoding', 'content-range', 'content-digest', 'repr-digest', 'digest', 'content-md5']
 
 /** The app's error handler makes the reply; what described the payload must not describe that. */
 export function refuse (reply: FastifyReply, payload: unknown, error: Error, done: Done): void {

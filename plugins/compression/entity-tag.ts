@@ -4,6 +4,12 @@
 /** How a reply's tag follows its content coding; false makes no tags. */
 export type TagMode = 'weak-when-encoded' | 'per-encoding' | 'weak' | false
 
+/** The tag that an app has set, whatever it made it of. */
+export function tagOf (field: number | string | string[] | undefined): string | undefined {
+  const tag = Array.isArray(field) ? field[0] : field
+  return tag === undefined ? undefined : String(tag)
+}
+
 export function isWeak (tag: string): boolean {
   return tag.startsWith('W/')
 }

@@ -17,9 +17,10 @@ import { Negotiator, type Encoding } from './negotiation.ts'
 import { httpDateOf, matchedTag, quoted, type NotModified } from './not-modified.ts'
 import { Official } from './official.ts'
 import { readCompression, readRoute, type CompressionOptions, type ResolvedOptions, type RouteCompression, type RouteOptions, type RouteSettings } from './options.ts'
+import type { OnSend, Parts } from './parts.ts'
 import { evaluate } from './preconditions.ts'
 import { RepresentationCache, type CacheOptions } from './representation-cache.ts'
-import { representationHook, type OnSend, type Parts } from './representation.ts'
+import { representationHook } from './representation.ts'
 import { Savings } from './savings.ts'
 import { hashFnOf, Validator } from './validator.ts'
 import { versionedHandler } from './version-handler.ts'
@@ -49,13 +50,17 @@ class Representations {
   readonly cache: RepresentationCache | undefined
   readonly budget: ContextBudget
   readonly savings = new Savings()
+  readonly #hashes = new Validator()
+  readonly #isStrained: () => boolean
   readonly #parts = new Map<RouteOptions, Omit<Parts, keyof RouteSettings | 'versions'>>()
   /** By route: a GET route and its automatic HEAD share theirs. */
   readonly #versions = new Map<string, Versions>()
 
-  constructor ({ cache, maxContexts }: ResolvedOptions) {
+  /** `isPressed` says that the process has little to spare. */
+  constructor ({ cache, maxContexts }: ResolvedOptions, isPressed: () => boolean) {
     this.cache = cache === false ? undefined : new RepresentationCache(cache)
     this.budget = new ContextBudget(maxContexts)
+    this.#isStrained = () => this.budget.strained || isPressed()
   }
 
   parts (settings: RouteSettings, route: string): Parts {
@@ -63,14 +68,17 @@ class Representations {
     let made = this.#parts.get(options)
     if (made === undefined) {
       const encoder = new Encoder(options)
+      const hash = options.algorithm === undefined ? options.hashFn : hashFnOf(options.algorithm)
       made = {
         id: String(this.#parts.size),
         encoder,
-        validator: new Validator(options.algorithm === undefined ? options.hashFn : hashFnOf(options.algorithm)),
+        validator: hash === undefined ? this.#hashes : new Validator(hash),
+        hashes: this.#hashes,
         negotiator: new Negotiator(options.encodings),
         official: new Official(options, encoder, this.savings),
         cache: this.cache,
         budget: this.budget,
+        isStrained: this.#isStrained,
         savings: this.savings
       }
       this.#parts.set(options, made)
@@ -134,6 +142,12 @@ function notModified (this: FastifyReply, { etag, lastModified }: NotModified): 
   return true
 }
 
+/** By the decorator of pressure, or of @fastify/under-pressure, whoever comes first; without either nobody knows. */
+function isUnderPressure (app: FastifyInstance): boolean {
+  const { isUnderPressure } = app as { isUnderPressure?: unknown }
+  return typeof isUnderPressure === 'function' && isUnderPressure.call(app) === true
+}
+
 function refuseTaken (app: FastifyInstance): void {
   for (const name of ['compress', 'notModified']) {
     if (!app.hasReplyDecorator(name)) continue
@@ -187,6 +201,6 @@ export default definePlugin<CompressionOptions, ResolvedOptions, Representations
   read: readCompression,
   perServer: false,
   replaces: OFFICIAL,
-  create: (_app, options) => new Representations(options),
+  create: (app, options) => new Representations(options, () => isUnderPressure(app)),
   attach
 })

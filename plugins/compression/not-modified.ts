@@ -5,14 +5,15 @@ import { BadOption } from '../shared/errors.ts'
 import { findTag, variants, type TagMode } from './entity-tag.ts'
 
 export interface NotModified {
-  /** The tag of the plain representation, with its quotes or without: 'v1', '"v1"', 'W/"v1"'. */
-  etag?: string
+  /** The tag of the plain representation, with its quotes or without: 'v1', '"v1"', 'W/"v1"', 7. */
+  etag?: string | number
   /** When the representation changed last: a Date, milliseconds, or what Date reads. Whole seconds count. */
   lastModified?: Date | number | string
 }
 
 /** A tag in its field form. */
-export function quoted (tag: string): string {
+export function quoted (etag: string | number): string {
+  const tag = String(etag)
   return tag.endsWith('"') ? tag : `"${tag}"`
 }
 

@@ -45,10 +45,12 @@ export class Official {
   readonly #types = new Map<string, boolean>()
   /** The context that the hook has just opened: it does so while `encode` writes the first bytes. */
   #opened: Transform | undefined = undefined
+  /** The level that it is to open it with. */
+  #hasty = false
 
   constructor ({ customTypes, removeContentLengthHeader }: OfficialOptions, encoder: Encoder, savings: Savings) {
     const open = (encoding: Encoding) => () => {
-      this.#opened = counted(withoutSniffed(encoder.createStream(encoding)), savings)
+      this.#opened = counted(withoutSniffed(encoder.createStream(encoding, this.#hasty)), savings)
       return this.#opened
     }
     this.#encode = officialHook({
@@ -88,7 +90,7 @@ export class Official {
    * Encodes a stream. The context's place in the budget, which the caller took, is given back when the reply has
    * ended or its client is gone.
    */
-  encode (encoding: Encoding, reply: FastifyReply, payload: unknown, budget: ContextBudget, done: Done): void {
+  encode (encoding: Encoding, hasty: boolean, reply: FastifyReply, payload: unknown, budget: ContextBudget, done: Done): void {
     this.#encode({ headers: { 'accept-encoding': encoding } }, reply, payload, (error, stream) => {
       const encoded = stream as Transform
       if (error != null || encoded === payload) {
@@ -96,6 +98,7 @@ export class Official {
         done(error, stream)
         return
       }
+      this.#hasty = hasty
       encoded.write(SNIFFED)
       const context = this.#opened
       this.#opened = undefined

@@ -6,6 +6,12 @@ export function isWhole (payload: unknown): payload is string | Buffer {
   return typeof payload === 'string' || Buffer.isBuffer(payload)
 }
 
+/** Without counting bytes where the number of characters says it already. */
+export function isBelow (payload: string | Buffer, bytes: number): boolean {
+  if (typeof payload !== 'string') return payload.length < bytes
+  return payload.length < bytes && (payload.length * 3 < bytes || Buffer.byteLength(payload) < bytes)
+}
+
 /** A Node stream or a web stream. */
 export function isStream (payload: unknown): boolean {
   return typeof payload === 'object' && payload !== null && (typeof (payload as any).pipe === 'function' || typeof (payload as any).getReader === 'function')

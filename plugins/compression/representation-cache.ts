@@ -3,7 +3,9 @@
 // again and again.
 //
 //   1st use ─▶ seen (the key alone)      a body that never comes back takes no room from those that do
-//   2nd use ─▶ kept ─▶ least recently used goes first when the bound is reached
+//   2nd use ─▶ kept ─▶ oldest goes first when room is needed, unless it was used since: then it counts as new
+//
+// That is CLOCK: it keeps what LRU keeps, and a hit only sets a mark where LRU would move the entry.
 
 export interface CacheOptions {
   /** Bytes that all entries take together. An integer ≥ 0. @default 33554432 */
@@ -20,6 +22,8 @@ export interface Kept {
   readonly plainBytes?: number | undefined
 }
 
+interface Entry { readonly kept: Kept, readonly size: number, used: boolean }
+
 export type Encoded = (error: Error | null, bytes: Buffer | undefined) => void
 
 /** The Map's slot, the key and the Buffer object around the bytes. */
@@ -29,8 +33,8 @@ const SEEN_KEYS = 2048
 
 export class RepresentationCache {
   readonly #options: CacheOptions
-  /** Map keeps the order of insertion, and a hit is inserted anew: the first key is the least recently used. */
-  readonly #entries = new Map<string, Kept>()
+  /** Map keeps the order of insertion: the first key is where the hand of the clock stands. */
+  readonly #entries = new Map<string, Entry>()
   readonly #pending = new Map<string, Encoded[]>()
   #seen = new Set<string>()
   #seenBefore = new Set<string>()
@@ -52,16 +56,15 @@ export class RepresentationCache {
 
   /** Under the one key or the other. */
   find (key: string, other?: string): Kept | undefined {
-    let kept = this.#entries.get(key)
-    if (kept === undefined && other !== undefined) kept = this.#entries.get(key = other)
-    if (kept === undefined) {
+    let entry = this.#entries.get(key)
+    if (entry === undefined && other !== undefined) entry = this.#entries.get(other)
+    if (entry === undefined) {
       this.#misses++
       return undefined
     }
     this.#hits++
-    this.#entries.delete(key)
-    this.#entries.set(key, kept)
-    return kept
+    entry.used = true
+    return entry.kept
   }
 
   /** Joins a compression of the same key that is under way; false when there is none. */
@@ -93,16 +96,14 @@ export class RepresentationCache {
   }
 
   keep (key: string, kept: Kept): void {
-    const size = sizeOf(kept)
-    if (kept.bytes.length > this.#options.maxEntryBytes || size > this.#options.maxBytes) return
+    const { maxBytes, maxEntryBytes } = this.#options
+    const size = kept.bytes.length + (kept.extra ?? 0) + ENTRY_OVERHEAD_BYTES
+    if (kept.bytes.length > maxEntryBytes || size > maxBytes) return
     const replaced = this.#entries.get(key)
     if (replaced !== undefined) this.#drop(key, replaced)
-    this.#entries.set(key, { ...kept, bytes: ownCopy(kept.bytes) })
+    this.#makeRoom(maxBytes - size)
+    this.#entries.set(key, { kept: { ...kept, bytes: ownCopy(kept.bytes) }, size, used: false })
     this.#bytes += size
-    for (const [oldest, held] of this.#entries) {
-      if (this.#bytes <= this.#options.maxBytes) return
-      this.#drop(oldest, held)
-    }
   }
 
   /** True when the key was used before; else it is remembered, and this was its first use. */
@@ -120,14 +121,22 @@ export class RepresentationCache {
     return this.#seen.has(key) || this.#seenBefore.has(key)
   }
 
-  #drop (key: string, kept: Kept): void {
-    this.#entries.delete(key)
-    this.#bytes -= sizeOf(kept)
+  /** An entry that was used is visited again behind all others, and then goes if it has to. */
+  #makeRoom (bytes: number): void {
+    for (const [key, entry] of this.#entries) {
+      if (this.#bytes <= bytes) return
+      this.#drop(key, entry)
+      if (!entry.used) continue
+      entry.used = false
+      this.#entries.set(key, entry)
+      this.#bytes += entry.size
+    }
   }
-}
 
-function sizeOf ({ bytes, extra = 0 }: Kept): number {
-  return bytes.length + extra + ENTRY_OVERHEAD_BYTES
+  #drop (key: string, { size }: Entry): void {
+    this.#entries.delete(key)
+    this.#bytes -= size
+  }
 }
 
 /** zlib hands out slices of 16 KiB chunks: kept as they are, 500 bytes would hold all of it. */

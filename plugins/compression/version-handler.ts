@@ -1,12 +1,13 @@
 // Puts the look for a kept version in front of a route's handler. Not a hook: hooks that others attach to the route later,
 // an authentication among them, would run behind it, and be skipped by whatever it answers.
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
+import { show } from '../shared/check.ts'
 import { addVary } from './eligibility.ts'
 import { shape } from './endings.ts'
 import { variants, type TagMode } from './entity-tag.ts'
 import { type Choice, type Encoding, type Negotiator, PLAIN } from './negotiation.ts'
 import { evaluate, isConditional } from './preconditions.ts'
-import { isPromise, type Noted, type Representation, type Version, type Versions } from './versions.ts'
+import { isPromise, isVersion, type Noted, type Representation, type Version, type Versions } from './versions.ts'
 
 const kHeld = Symbol('fastify-surge.held')
 const kNoted = Symbol('fastify-surge.noted')
@@ -46,7 +47,7 @@ export function versionedHandler (handler: Handler, { versions, negotiator, opti
       return answer(this, request, reply, choice, unknown(request, err))
     }
     if (!isPromise(version)) return answer(this, request, reply, choice, version)
-    return version.catch(err => unknown(request, err)).then(version => {
+    return Promise.resolve(version).catch(err => unknown(request, err)).then(version => {
       // A handler that calls reply.send() returns nothing: then the reply is what to wait for.
       const result = answer(this, request, reply, choice, version)
       return result === undefined ? reply : result
@@ -59,6 +60,7 @@ export function versionedHandler (handler: Handler, { versions, negotiator, opti
   }
 
   function answer (app: FastifyInstance, request: FastifyRequest, reply: FastifyReply, choice: Choice, version: Version): unknown {
+    if (version != null && !isVersion(version)) version = unknown(request, new TypeError(`Expected a string or a number, got ${show(version)}`))
     if (version != null) {
       const held = versions.find(request, choice, version)
       const verdict = held === undefined ? 'failed' : judge(request, reply, held)

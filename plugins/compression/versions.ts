@@ -10,7 +10,7 @@ import type { Kept, RepresentationCache } from './representation-cache.ts'
 import { contentHash } from './validator.ts'
 
 /** Undefined and null say that it is not known; then the handler answers, and its reply is not kept. */
-export type Version = string | number | null | undefined
+export type Version = string | number | bigint | null | undefined
 
 /** Runs behind the hooks and the validation of its route, before its handler. */
 export type VersionOf = (request: FastifyRequest) => Version | Promise<Version>
@@ -101,6 +101,11 @@ export class Versions {
     if (unknown.length > 0) this.#varying = [...this.#varying, ...unknown]
     return true
   }
+}
+
+/** Anything else, a Date among them, has not a word for each version: two would be taken for one. */
+export function isVersion (version: unknown): version is string | number | bigint {
+  return typeof version === 'string' || typeof version === 'bigint' || (typeof version === 'number' && !Number.isNaN(version))
 }
 
 export function isPromise (version: Version | Promise<Version>): version is Promise<Version> {

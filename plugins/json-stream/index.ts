@@ -51,8 +51,9 @@ interface StreamingRoute {
 }
 
 interface StreamingRequest extends FastifyRequest {
-  [kBody]: RequestBody | null
-  [kRoute]: StreamingRoute | null
+  // Not declared to Fastify: it would give them to every request, of whatever route.
+  [kBody]?: RequestBody
+  [kRoute]?: StreamingRoute
 }
 
 export default definePlugin<JsonStreamOptions, JsonStreamSettings, null>({
@@ -71,8 +72,6 @@ export default definePlugin<JsonStreamOptions, JsonStreamSettings, null>({
       const replaced = replaceJsonParser(app, own => depthLimited(own, maxDepth, suite.dryRun))
       if (!replaced) app.log.warn(`json-stream does not know the JSON parser of Fastify ${app.version}: \`limits.maxDepth\` holds for streamed bodies only`)
     }
-    app.decorateRequest(kBody as any, null)
-    app.decorateRequest(kRoute as any, null)
     app.decorateRequest('jsonStream', jsonStream)
     app.addHook('onRoute', function surgeJsonStream (route) {
       addToRoute(this, route, settings, suite)
@@ -83,7 +82,7 @@ export default definePlugin<JsonStreamOptions, JsonStreamSettings, null>({
 /** `request.jsonStream()` */
 function jsonStream<T> (this: FastifyRequest): JsonStream<T> {
   const { [kBody]: body, [kRoute]: route } = this as StreamingRequest
-  if (body === null || route === null) throw new JsonStreamMisuse('request.jsonStream() reads bodies of routes with `config: { jsonStream: true }` only')
+  if (body === undefined || route === undefined) throw new JsonStreamMisuse('request.jsonStream() reads bodies of routes with `config: { jsonStream: true }` only')
   if (body.stream !== undefined) throw new JsonStreamMisuse('request.jsonStream() was called twice: the body is gone as it is read')
   if (this.body !== undefined) throw new JsonStreamMisuse('The body was parsed already: a preParsing hook that runs after json-stream read request.headers')
   const guard = new Guard(engineFor(route, body.mediaType), route.settings.limits.maxBytes)
@@ -182,7 +181,7 @@ function endBody (request: FastifyRequest, reply: FastifyReply, payload: any, do
   const body = (request as StreamingRequest)[kBody]
   // A reply that is a stream may be made of the body: it goes on reading.
   const isStream = typeof payload?.pipe === 'function' || typeof payload?.getReader === 'function' || payload instanceof Response
-  if (body !== null) {
+  if (body !== undefined) {
     if (body.ends && !reply.raw.headersSent && request.raw.httpVersionMajor < 2) reply.header('connection', 'close')
     if (!isStream) body.leave()
   }

@@ -20,7 +20,7 @@ test('each coding that Node has decodes to the body, one-shot and streamed', asy
     const decode = decoders[encoding]!
     assert.equal(decode(encoder.encodeSync(encoding, TEXT)).toString(), TEXT, encoding)
     assert.equal(decode(encoder.encodeSync(encoding, Buffer.from(TEXT))).toString(), TEXT, encoding)
-    const bytes = await new Promise<Buffer>((resolve, reject) => encoder.encode(encoding, TEXT, (error, bytes) => error ? reject(error) : resolve(bytes)))
+    const bytes = await new Promise<Buffer>((resolve, reject) => encoder.encode(encoding, TEXT, false, (error, bytes) => error ? reject(error) : resolve(bytes)))
     assert.equal(decode(bytes).toString(), TEXT, encoding)
     const stream = encoder.createStream(encoding)
     stream.end(TEXT)

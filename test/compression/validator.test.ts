@@ -18,27 +18,40 @@ test('one byte more is another tag', () => {
   assert.notEqual(contentHash('a'), contentHash('a\n'))
 })
 
-test('a short body is hashed once, a long one each time', () => {
-  let calls = 0
-  const validator = new Validator(payload => { calls++; return `${payload.length}` })
-  validator.tag('short')
-  validator.tag('short')
-  assert.equal(calls, 1)
-  validator.tag('l'.repeat(5000))
-  validator.tag('l'.repeat(5000))
-  assert.equal(calls, 3)
-})
-
-test('remembers a bounded number of bodies, those in use among them', () => {
+test('a string that comes back is hashed twice and then known, whether it is the same or an equal one', () => {
   let calls = 0
   const validator = new Validator(payload => { calls++; return contentHash(payload) })
-  validator.tag('in use')
-  for (let i = 0; i < 10_000; i++) {
-    validator.tag(`body ${i}`)
-    if (i % 100 === 0) validator.tag('in use')
+  const made = (length: number): string => JSON.stringify({ text: 'x'.repeat(length) })
+  for (const length of [3, 5_000]) {
+    calls = 0
+    const tag = new Validator().tag(made(length))
+    for (let i = 0; i < 5; i++) assert.equal(validator.tag(made(length)), tag)
+    assert.equal(calls, 2)
   }
-  assert.ok(validator.size <= 1024, `${validator.size}`)
-  assert.equal(calls, 10_001, 'a body that comes back within a generation is not hashed again')
+})
+
+test('bodies of one length are told apart, whichever is remembered', () => {
+  const validator = new Validator()
+  const bodies = ['a', 'b', 'c'].map(letter => letter.repeat(2_000))
+  for (const order of [[0, 0, 0, 1, 0, 1, 1, 1, 0, 2], [2, 2, 2, 2, 1, 2, 2], [0, 1, 2, 0, 1, 2, 0, 0, 0, 0]]) {
+    for (const each of order) assert.equal(validator.tag(bodies[each]!), `"${contentHash(bodies[each]!)}"`)
+  }
+})
+
+test('remembers a bounded number of characters and of lengths, and no body that came once', () => {
+  const validator = new Validator()
+  for (let i = 0; i < 3_000; i++) validator.tag('x'.repeat(i))
+  assert.equal(validator.size, 0)
+  for (let i = 0; i < 3_000; i++) {
+    const body = 'x'.repeat(10_000 + i)
+    for (let use = 0; use < 3; use++) validator.tag(body)
+    assert.ok(validator.size <= 4 * 1024 * 1024, `${validator.size}`)
+  }
+  assert.ok(validator.size > 0)
+  const large = 'x'.repeat(2 * 1024 * 1024)
+  const before = validator.size
+  for (let use = 0; use < 3; use++) assert.equal(validator.tag(large), `"${contentHash(large)}"`)
+  assert.equal(validator.size, before)
 })
 
 test('an algorithm is the digest that @fastify/etag makes with it', () => {

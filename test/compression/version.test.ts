@@ -116,6 +116,15 @@ test('an unknown, failing or changing version leaves it to the handler', async (
     undefined: () => undefined,
     null: async () => null,
     throws: () => { throw new Error('no store') },
+    'throws nothing': () => { throw undefined }, // eslint-disable-line no-throw-literal
+    'a Date, of which two may be written alike': () => new Date(0) as any,
+    'an object': (() => { const state = { n: 0 }; return () => { state.n++; return state as any } })(),
+    'a symbol': () => Symbol.for('v') as any,
+    'a function': () => fc as any,
+    boolean: () => true as any,
+    'not a number': () => NaN,
+    'a thenable that fails': () => ({ then (_resolve: unknown, reject: (error: Error) => void) { reject(new Error('no store')) } }) as any,
+    'a promise of an object': async () => ({}) as any,
     rejects: async () => { throw new Error('no store') },
     changes: () => Math.random(),
     'changes under the handler': (() => { let calls = 0; return () => (calls++ % 2 === 0) ? 'before' : 'after' })()
@@ -127,7 +136,8 @@ test('an unknown, failing or changing version leaves it to the handler', async (
 })
 
 test('a version may be a promise, and a handler may send by itself', async () => {
-  for (const [url, version] of [['/now', () => 7], ['/later', async () => 7]] as const) {
+  const thenable = { then (resolve: (version: number) => void) { resolve(7) } } as unknown as Promise<number>
+  for (const [url, version] of [['/now', () => 7], ['/later', async () => 7], ['/big', () => 7n], ['/thenable', () => thenable], ['/empty', () => ''], ['/zero', () => 0]] as const) {
     const app = Fastify()
     await app.register(compression)
     let runs = 0
