@@ -1,24 +1,8 @@
-// A hello-world behind one rate limiter, in a process of its own, which tells its CPU time when asked, or that of a burst
-// over connections in memory.
+// A hello-world behind one rate limiter.
 import Fastify from 'fastify'
-import { memoryBurst } from '../support/memory-connection.ts'
+import { serveBursts } from '../support/burst-server.ts'
 import { variants } from './variants.ts'
 
 const app = Fastify()
 await variants[process.argv[2]!]!(app)
-app.get('/', async () => ({ hello: 'world' }))
-await app.listen({ port: 0, host: '127.0.0.1' })
-
-function cpu (): number {
-  const { user, system } = process.cpuUsage()
-  return user + system
-}
-
-process.on('message', async (message: 'cpu' | { request: string, connections: number, count: number }) => {
-  if (message === 'cpu') return process.send!(cpu())
-  const before = cpu()
-  await memoryBurst(app.server, message.request, message.connections, message.count)
-  process.send!(cpu() - before)
-})
-process.on('disconnect', () => process.exit())
-process.send!((app.server.address() as { port: number }).port)
+await serveBursts(app)

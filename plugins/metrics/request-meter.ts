@@ -44,7 +44,7 @@ export class MethodMeter {
 export class RouteMeter {
   readonly route: string | undefined
   readonly aborted: Record<Phase, number> = { admission: 0, handler: 0, reply: 0 }
-  readonly methods: Record<string, MethodMeter> = Object.create(null)
+  readonly methods = new Map<string, MethodMeter>()
   readonly #active: (method: string) => { count: number }
 
   constructor (route: string | undefined, active: (method: string) => { count: number }) {
@@ -53,13 +53,14 @@ export class RouteMeter {
   }
 
   method (method: string): MethodMeter {
-    return this.methods[method] ?? this.#fold(method)
+    return this.methods.get(method) ?? this.#fold(method)
   }
 
   #fold (method: string): MethodMeter {
     const known = METHODS.has(method) ? method : OTHER
-    this.methods[known] ??= new MethodMeter(this.route, known, this.#active(known))
-    return this.methods[known]
+    let meter = this.methods.get(known)
+    if (meter === undefined) this.methods.set(known, meter = new MethodMeter(this.route, known, this.#active(known)))
+    return meter
   }
 }
 
@@ -94,7 +95,7 @@ export class RequestMeter {
 
   #readDurations (add: Add): void {
     for (const { methods } of this.#routes.values()) {
-      for (const { route, method, durations } of Object.values(methods)) {
+      for (const { route, method, durations } of methods.values()) {
         for (const [status, histogram] of durations) {
           add(histogram, { 'http.request.method': method, 'http.route': route, 'http.response.status_code': status === NO_STATUS ? undefined : status })
         }
