@@ -12,6 +12,7 @@ import type { Second } from '../load.ts'
 const CAPACITY = CONNECTIONS * 1_000 / QUERY_MS
 const MOST = 5
 const SECONDS_KEPT = 300
+const CHANGES_KEPT = 50
 
 interface Change { load?: number, protection?: string, on?: boolean }
 
@@ -28,6 +29,8 @@ const config = { concurrency: false, rateLimit: false, pressure: false, deadline
 
 export async function controlRoutes (app: FastifyInstance): Promise<void> {
   const seconds: Array<Second & { at: number }> = []
+  /** What visitors changed, for the charts to say so. */
+  const changes: Array<Change & { at: number }> = []
   let generator: ChildProcess | undefined
   let load = 0
 
@@ -52,11 +55,13 @@ export async function controlRoutes (app: FastifyInstance): Promise<void> {
   app.get<{ Querystring: { since?: number } }>('/controls', { config }, async (request, reply) => {
     const { since = 0 } = request.query
     reply.header('cache-control', 'no-store')
-    return { load, capacity: CAPACITY, protections: app.surge.switches, seconds: seconds.filter(({ at }) => at > since) }
+    return { load, capacity: CAPACITY, protections: app.surge.switches, seconds: seconds.filter(({ at }) => at > since), changes: changes.filter(({ at }) => at > since) }
   })
 
   app.post<{ Body: Change }>('/controls', { config, schema: changeSchema }, async (request, reply) => {
     const { load, protection, on } = request.body
+    changes.push({ ...request.body, at: Date.now() })
+    if (changes.length > CHANGES_KEPT) changes.shift()
     if (load !== undefined) offer(load)
     if (protection !== undefined && on !== undefined) app.surge.switch(protection, on)
     return reply.code(204).send()

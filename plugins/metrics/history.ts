@@ -34,6 +34,13 @@ export class History {
   }
 }
 
+/** What did not have to be made or sent: by series the instrument, and the outcome that counts. */
+const CACHE = [
+  ['hits', 'fastify.compression.cache.hits', undefined],
+  ['misses', 'fastify.compression.cache.misses', undefined],
+  ['304s', 'fastify.conditional_responses', 'not_modified']
+] as const
+
 type Families = ReadonlyMap<string, Family>
 
 function chartsOf (before: Families, now: Families, seconds: number, loopDelay: number): Moment['charts'] {
@@ -49,22 +56,23 @@ function chartsOf (before: Families, now: Families, seconds: number, loopDelay: 
   const refusals: Record<string, number> = {}
   for (const { labels, value } of differences(before, now, 'fastify.refusals')) refusals[`${labels.by}: ${labels.reason}`] = (value as number) / seconds
   const gates: Record<string, number> = {}
+  const queues: Record<string, number> = {}
   // A gate that nobody has met yet is a flat line among those that tell something.
   const met = new Set(pointsOf(now, 'fastify.admission.requests').filter(({ value }) => (value as number) > 0).map(({ labels }) => labels.group))
-  for (const [name, series] of [['inflight', ''], ['limit', ' limit'], ['queue.depth', ' waiting']] as const) {
-    for (const { labels, value } of pointsOf(now, `fastify.admission.${name}`)) if (met.has(labels.group)) gates[`${labels.group}${series}`] = value as number
+  for (const [name, chart, series] of [['inflight', gates, ''], ['limit', gates, ' limit'], ['queue.depth', queues, '']] as const) {
+    for (const { labels, value } of pointsOf(now, `fastify.admission.${name}`)) if (met.has(labels.group)) chart[`${labels.group}${series}`] = value as number
   }
   const cache: Record<string, number> = {}
-  for (const name of now.keys()) {
-    if (!name.includes('cache') || now.get(name)!.instrument.type !== 'counter') continue
-    for (const { labels, value } of differences(before, now, name)) cache[[name.split('.').at(-1), ...Object.values(labels)].join(' ')] = (value as number) / seconds
+  for (const [series, name, outcome] of CACHE) {
+    for (const { labels, value } of differences(before, now, name)) if (labels.outcome === outcome) cache[series] = (value as number) / seconds
   }
   return {
     replies,
     latency: { p50: quantile(latency, 0.5), p95: quantile(latency, 0.95), p99: quantile(latency, 0.99) },
     refusals,
     gates,
-    requests: { active: total(now, 'http.server.active_requests'), connections: total(now, 'fastify.connections.open') },
+    queues,
+    requests: { requests: total(now, 'http.server.active_requests'), connections: total(now, 'fastify.connections.open') },
     loop: { delay: loopDelay },
     memory: { heap: total(now, 'v8js.memory.heap.used') / MIB, resident: total(now, 'process.memory.usage') / MIB },
     cache

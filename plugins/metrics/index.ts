@@ -145,10 +145,11 @@ const CSP = "default-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self
 function servePage (app: FastifyInstance, { path, script = '' }: PageOptions, instruments: Instruments): void {
   const base = app.prefix + path
   const uplot = createRequire(import.meta.url).resolve('uplot').replace(/[^/\\]+$/, '')
-  const escaped = script.replaceAll('&', '&amp;').replaceAll('"', '&quot;')
+  const escaped = (value: string): string => value.replaceAll('&', '&amp;').replaceAll('"', '&quot;')
   const files: Array<[url: string, type: string, text: string]> = [
-    ['', 'text/html', readFileSync(new URL('index.html', FILES), 'utf8').replaceAll('BASE', base).replace('SCRIPT', escaped)],
+    ['', 'text/html', readFileSync(new URL('index.html', FILES), 'utf8').replaceAll('BASE', () => escaped(base)).replace('SCRIPT', () => escaped(script))],
     ['/page.js', 'text/javascript', readFileSync(new URL('page.js', FILES), 'utf8')],
+    ['/chart.js', 'text/javascript', readFileSync(new URL('chart.js', FILES), 'utf8')],
     ['/page.css', 'text/css', readFileSync(new URL('page.css', FILES), 'utf8')],
     ['/uplot.js', 'text/javascript', readFileSync(`${uplot}uPlot.iife.min.js`, 'utf8')],
     ['/uplot.css', 'text/css', readFileSync(`${uplot}uPlot.min.css`, 'utf8')]

@@ -8,7 +8,7 @@ function setUp () {
   const instruments = new Instruments()
   const good = new Histogram([0.01, 0.1])
   const shed = new Histogram([0.01, 0.1])
-  const counts = { refused: 0, admitted: 0 }
+  const counts = { refused: 0, admitted: 0, hits: 0, notModified: 0 }
   instruments.add({ name: 'http.server.request.duration', type: 'histogram', help: '', unit: 's' }, add => {
     add(good, { 'http.response.status_code': 200 })
     add(shed, { 'http.response.status_code': 503 })
@@ -16,6 +16,9 @@ function setUp () {
   instruments.add({ name: 'fastify.refusals', type: 'counter', help: '' }, add => add(counts.refused, { by: 'concurrency', reason: 'queue_full' }))
   instruments.add({ name: 'fastify.admission.requests', type: 'counter', help: '' }, add => add(counts.admitted, { group: 'orders' }))
   instruments.add({ name: 'fastify.admission.limit', type: 'gauge', help: '' }, add => { add(10, { group: 'orders' }); add(5, { group: 'idle' }) })
+  instruments.add({ name: 'fastify.admission.queue.depth', type: 'gauge', help: '' }, add => { add(6, { group: 'orders' }); add(0, { group: 'idle' }) })
+  instruments.add({ name: 'fastify.compression.cache.hits', type: 'counter', help: '' }, add => add(counts.hits))
+  instruments.add({ name: 'fastify.conditional_responses', type: 'counter', help: '' }, add => { add(counts.notModified, { outcome: 'not_modified' }); add(9, { outcome: 'failed' }) })
   const history = new History()
   return { good, shed, counts, history, record: (at: number) => history.record(at, instruments.collect(), 3) }
 }
@@ -28,12 +31,16 @@ test('a moment is the difference of two collections, by the time between them', 
   for (let i = 0; i < 4; i++) shed.observe(0.001)
   counts.refused = 4
   counts.admitted = 10
+  counts.hits = 2
+  counts.notModified = 6
   record(3_000)
   const [{ at, charts }, ...more] = history.since(0) as [any]
   assert.deepEqual([at, more.length], [3_000, 0])
   assert.deepEqual(charts.replies, { '2xx': 5, '3xx': 0, '4xx': 0, '5xx': 2, 'no reply': 0 })
   assert.deepEqual(charts.refusals, { 'concurrency: queue_full': 2 })
   assert.deepEqual(charts.gates, { 'orders limit': 10 })
+  assert.deepEqual(charts.queues, { orders: 6 })
+  assert.deepEqual(charts.cache, { hits: 1, '304s': 3 })
   assert.deepEqual(charts.loop, { delay: 3 })
   // Only of good replies, and none of the second before.
   assert.ok(charts.latency.p50 > 10 && charts.latency.p50 < 100)

@@ -316,6 +316,7 @@ test('the page is off by default; on, its files come from the package and load n
   assert.ok(page.body.includes('data-script="/mine.js?a=&quot;b&quot;"'))
   const files = [...page.body.matchAll(/(?:src|href)="(\/[^"]+)"/g)].map(([, url]) => url!)
   assert.equal(files.length, 4)
+  files.push('/live/chart.js')
   for (const file of files) assert.equal((await app.inject(file)).statusCode, 200, file)
   assert.deepEqual((await app.inject('/live/data?since=x')).json(), { moments: [] })
 })

@@ -1,113 +1,79 @@
-// Draws what the server keeps of the last minutes, and asks for the next second each second. Plain modules: no build step.
-/* global document, fetch, getComputedStyle, matchMedia, ResizeObserver, setTimeout, uPlot */
+// Asks the server for its last minutes, then for the next second each second, and draws them. Plain modules: no build step.
+/* global AbortSignal, document, fetch, setTimeout */
+import { Chart, mark, show } from './chart.js'
+
+export { mark }
 
 const { base, script } = document.body.dataset
-const WINDOW = 300
-const HEIGHT = 190
+const PATIENCE_MS = 5_000
 
-const TITLES = {
-  replies: ['Replies', 'a second'],
-  latency: ['Latency of good replies', 'ms'],
-  refusals: ['Refused', 'a second'],
-  gates: ['Gates', 'running, limit, waiting'],
-  requests: ['Requests and connections', 'at a time'],
-  loop: ['Event loop delay, longest', 'ms'],
-  memory: ['Memory', 'MiB'],
-  cache: ['Cache', 'a second']
-}
-const COLOURS = {
-  '2xx': '#16a34a', '3xx': '#0891b2', '4xx': '#d97706', '5xx': '#dc2626', 'no reply': '#9333ea', good: '#16a34a', late: '#9333ea', refused: '#dc2626', offered: '#64748b', p50: '#16a34a', p95: '#d97706', p99: '#dc2626'
-}
-const OTHERS = ['#2563eb', '#db2777', '#0d9488', '#ca8a04', '#7c3aed', '#ea580c', '#4d7c0f', '#0369a1']
-
-class Chart {
-  #card = document.createElement('section')
-  #moments = []
-  #names = []
-  #plot
-
-  constructor (key, [title, unit], first) {
-    this.#card.className = 'card'
-    this.#card.dataset.chart = key
-    const heading = document.createElement('h2')
-    heading.append(`${title} `)
-    const small = document.createElement('small')
-    small.textContent = unit
-    heading.append(small)
-    this.#card.append(heading)
-    document.getElementById('charts')[first ? 'prepend' : 'append'](this.#card)
-    new ResizeObserver(() => this.#plot?.setSize(this.#size())).observe(this.#card)
-    matchMedia('(prefers-color-scheme: dark)').addEventListener('change', () => this.#make())
-  }
-
-  /** @param {Array<{ at: number, values: Record<string, number | null> }>} moments the new ones */
-  add (moments) {
-    this.#moments = [...this.#moments, ...moments].slice(-WINDOW)
-    const names = [...new Set([...this.#names, ...moments.flatMap(({ values }) => Object.keys(values))])]
-    if (this.#plot !== undefined && names.length === this.#names.length) {
-      this.#plot.setData(this.#data())
-      return
-    }
-    this.#names = names
-    if (names.length > 0) this.#make()
-  }
-
-  #data () {
-    return [this.#moments.map(({ at }) => at / 1000), ...this.#names.map(name => this.#moments.map(({ values }) => values[name] ?? null))]
-  }
-
-  #size () {
-    return { width: this.#card.clientWidth - 24, height: HEIGHT }
-  }
-
-  #make () {
-    this.#plot?.destroy()
-    const style = getComputedStyle(document.documentElement)
-    const [quiet, line] = ['--quiet', '--line'].map(name => style.getPropertyValue(name).trim())
-    const axis = { stroke: quiet, grid: { stroke: line, width: 1 }, ticks: { stroke: line, width: 1 } }
-    this.#plot = new uPlot({ // eslint-disable-line new-cap
-      ...this.#size(),
-      scales: { y: { range: (_plot, _min, max) => [0, Math.max(1, (max ?? 0) * 1.1)] } },
-      axes: [{ ...axis, values: '{HH}:{mm}:{ss}', space: 80 }, { ...axis, size: 52 }],
-      padding: [8, 8, 0, 0],
-      cursor: { sync: { key: 'surge' } },
-      series: [{ value: '{HH}:{mm}:{ss}' }, ...this.#names.map((name, at) => ({
-        label: name,
-        stroke: COLOURS[name] ?? OTHERS[at % OTHERS.length],
-        width: 1.5,
-        dash: name.endsWith(' limit') ? [5, 4] : undefined,
-        points: { show: false },
-        value: (_plot, value) => value === null ? '–' : value < 10 ? value.toFixed(1) : Math.round(value).toLocaleString('en')
-      }))]
-    }, this.#data(), this.#card)
-  }
+const CHARTS = {
+  replies: { title: 'Throughput: replies', unit: 'a second', empty: 'no requests yet' },
+  latency: { title: 'Latency of good replies', unit: 'ms', empty: 'no good replies yet' },
+  refusals: { title: 'Shed, by reason', unit: 'a second', empty: 'nothing was refused' },
+  gates: { title: 'In flight, and limits', unit: 'of each gate', empty: 'no gate was met yet' },
+  queues: { title: 'Queues', unit: 'waiting at each gate', empty: 'no gate was met yet' },
+  requests: { title: 'Requests and connections', unit: 'at a time', empty: 'no requests yet' },
+  loop: { title: 'Event loop delay', unit: 'ms, longest of each second', empty: 'not measured yet' },
+  memory: { title: 'Memory', unit: 'MiB', empty: 'not measured yet' },
+  cache: { title: 'Cache and 304s', unit: 'a second', empty: 'no cache' }
 }
 
-const charts = new Map()
+const sum = (values = {}) => Object.values(values).reduce((sum, value) => sum + value, 0)
+
+/** What an operator looks at first. */
+const NOW = [
+  ['throughput', '/s', ({ replies }) => sum(replies)],
+  ['good', '/s', ({ replies }) => replies['2xx'] + replies['3xx']],
+  ['shed', '/s', ({ refusals }) => sum(refusals)],
+  ['p99', 'ms', ({ latency }) => latency.p99],
+  ['in flight', '', ({ requests }) => requests.requests],
+  ['waiting', '', ({ queues }) => sum(queues)],
+  ['loop delay', 'ms', ({ loop }) => loop.delay],
+  ['heap', 'MiB', ({ memory }) => memory.heap]
+].map(([name, unit, read]) => {
+  const [term, value, small] = ['dt', 'dd', 'small'].map(tag => document.createElement(tag))
+  term.textContent = name
+  small.textContent = unit
+  const tile = document.createElement('div')
+  tile.append(term, value)
+  document.getElementById('now').append(tile)
+  return charts => value.replaceChildren(charts === undefined ? '–' : show(read(charts)), ' ', small)
+})
+for (const tell of NOW) tell()
+
+const charts = new Map(Object.entries(CHARTS).map(([key, settings]) => [key, new Chart(key, settings)]))
 
 /** For a script of the app's own, too: a chart of its own comes before the others. */
-export function draw (key, moments, title) {
-  if (!charts.has(key)) charts.set(key, new Chart(key, title ?? TITLES[key], title !== undefined))
-  charts.get(key).add(moments)
+export function draw (key, moments, [title, unit, empty = 'nothing yet'] = []) {
+  if (!charts.has(key)) charts.set(key, new Chart(key, { title, unit, empty, first: true }))
+  if (moments.length > 0) charts.get(key).add(moments)
+}
+
+const state = document.getElementById('state')
+function say (is, text) {
+  if (state.textContent !== text) state.textContent = text
+  state.dataset.is = is
 }
 
 let since = 0
+let lostAt
 async function next () {
-  const state = document.getElementById('state')
   try {
-    const reply = await fetch(`${base}/data?since=${since}`)
+    const reply = await fetch(`${base}/data?since=${since}`, { signal: AbortSignal.timeout(PATIENCE_MS) })
     if (!reply.ok) throw new Error(`the server answers ${reply.status}`)
     const { moments } = await reply.json()
     if (moments.length > 0) {
       since = moments.at(-1).at
-      for (const key of Object.keys(TITLES)) {
-        const own = moments.map(({ at, charts }) => ({ at, values: charts[key] ?? {} }))
-        if (charts.has(key) || own.some(({ values }) => Object.keys(values).length > 0)) draw(key, own)
-      }
-      state.textContent = 'live'
+      for (const key of Object.keys(CHARTS)) draw(key, moments.map(({ at, charts }) => ({ at, values: charts[key] ?? {} })))
+      for (const tell of NOW) tell(moments.at(-1).charts)
     }
+    lostAt = undefined
+    if (since > 0) say('live', 'live')
   } catch (error) {
-    state.textContent = `no data: ${error.message}`
+    lostAt ??= new Date().toLocaleTimeString('en-GB')
+    const why = /^the server answers/.test(error.message) ? error.message : error.name === 'TimeoutError' ? `no answer within ${PATIENCE_MS / 1000} s` : 'the server cannot be reached'
+    say('lost', `no data since ${lostAt}: ${why}; asking on`)
   }
   setTimeout(next, 1_000)
 }
