@@ -227,11 +227,15 @@ function metricsStage (app: FastifyInstance, { requests, admission, connections 
         method.ended((ticket.upgraded - ticket.arrival) / 1000, 101, ticket.trace)
         return
       }
-      // HTTP/2 replies have no writableFinished.
-      if (!(raw.writableFinished ?? raw.writableEnded)) meter.aborted[ticket.headWritten ? 'reply' : ticket.started ? 'handler' : 'admission']++
+      if (!isComplete(raw)) meter.aborted[ticket.headWritten ? 'reply' : ticket.started ? 'handler' : 'admission']++
       method.ended((ticket.moment - ticket.arrival) / 1000, raw.headersSent ? raw.statusCode : NO_STATUS, ticket.trace)
     }
   }
+}
+
+/** HTTP/2 replies have no writableFinished, and those of inject() never reach it. */
+function isComplete (raw: FastifyReply['raw']): boolean {
+  return raw.writableFinished || (raw.writableEnded && (raw.writableFinished === undefined || 'isLightMyRequest' in raw))
 }
 
 /** The gate that a route's `config.concurrency` names. */

@@ -12,9 +12,22 @@ export const CONTENT_TYPES: Record<Format, string> = {
 
 const UNITS = { s: 'seconds', By: 'bytes' }
 
-/** The format that a scraper asks for; Prometheus offers several and takes either. */
-export function formatFor (accept: string | undefined): Format {
-  return accept !== undefined && /application\/openmetrics-text(?![^,]*;\s*q=0(?:\.0*)?\s*(?:[,;]|$))/i.test(accept) ? 'openmetrics' : 'prometheus'
+/** The format that a scraper likes best, and Prometheus text where it names neither; a wildcard is no wish for the other. */
+export function formatFor (accept = ''): Format {
+  const openmetrics = quality(accept, /^application\/openmetrics-text$/i)
+  return openmetrics > 0 && openmetrics >= quality(accept, /^text\/plain$/i) ? 'openmetrics' : 'prometheus'
+}
+
+/** The highest of the ranges of this type (RFC 9110 section 12.5.1); 0 where there is none. */
+function quality (accept: string, type: RegExp): number {
+  let best = 0
+  for (const range of accept.split(',')) {
+    const [name, ...parameters] = range.split(';').map(part => part.trim())
+    if (!type.test(name!)) continue
+    const weight = parameters.find(parameter => /^q=/i.test(parameter))?.slice(2) ?? '1'
+    best = Math.max(best, Number(weight) || 0)
+  }
+  return best
 }
 
 /** Without the `_total` of a counter, as OpenMetrics names the family. */

@@ -52,6 +52,7 @@ test('requests count by method, route and status: HEAD, 404s and failures too', 
   assert.equal(requests(app, 'HEAD', '/items/:id', 200), 1)
   assert.equal(requests(app, 'GET', '/fails', 500), 1)
   assert.equal(requests(app, 'GET', undefined, 404), 3)
+  assert.equal(read(app, 'fastify.request.aborted'), undefined, 'inject() is no abort')
   assert.equal(active(app), 0)
 })
 

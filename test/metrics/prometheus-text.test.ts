@@ -54,5 +54,6 @@ limit{group="a"} +Inf
 
 test('OpenMetrics where it is wanted', () => {
   assert.equal(formatFor('application/openmetrics-text;version=1.0.0,application/openmetrics-text;version=0.0.1;q=0.75,text/plain;version=0.0.4;q=0.5,*/*;q=0.1'), 'openmetrics')
-  for (const accept of [undefined, '*/*', 'text/plain', 'application/openmetrics-text; version=1.0.0; q=0']) assert.equal(formatFor(accept), 'prometheus')
+  assert.equal(formatFor('text/plain, Application/OpenMetrics-Text'), 'openmetrics')
+  for (const accept of [undefined, '', '*/*', 'text/plain', 'application/openmetrics-text; version=1.0.0; q=0', 'application/openmetrics-text;q=x', 'text/plain;q=0.9, application/openmetrics-text;q=0.8', 'x-application/openmetrics-text', ',;q=1,']) assert.equal(formatFor(accept), 'prometheus')
 })
