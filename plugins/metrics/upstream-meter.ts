@@ -65,8 +65,8 @@ export class UpstreamMeter {
 
   replied (request: object, statusCode: number): void {
     const call = this.#calls.get(request)
-    // An informational head (103) comes before the one that counts.
-    if (call === undefined || call.replied || statusCode < 200) return
+    // An informational head (103) comes before the one that counts; behind a 101 comes none.
+    if (call === undefined || call.replied || (statusCode < 200 && statusCode !== 101)) return
     call.replied = true
     call.upstream.pending--
     const status = `${Math.floor(statusCode / 100)}xx`

@@ -34,11 +34,11 @@ async function unusedPort (): Promise<number> {
   return port
 }
 
-async function startPrometheus (t: TestContext, target: number): Promise<(path: string) => Promise<any>> {
+async function startPrometheus (t: TestContext, targets: number[]): Promise<(path: string) => Promise<any>> {
   const dir = await temporaryDir(t)
   const port = await unusedPort()
   const config = readFileSync(join(deploy, 'prometheus/prometheus.yml'), 'utf8')
-    .replace('127.0.0.1:3000', `127.0.0.1:${target}`)
+    .replace("'127.0.0.1:3000'", targets.map(port => `'127.0.0.1:${port}'`).join(', '))
     .replace('rules.yml', join(deploy, 'prometheus/rules.yml'))
     .replaceAll('15s', '1s')
   await writeFile(join(dir, 'prometheus.yml'), config)
@@ -56,6 +56,11 @@ async function load (port: number): Promise<() => Promise<void>> {
   const loops = [async function orders () {
     await Promise.all(Array.from({ length: 100 }, async () => await (await fetch(`http://127.0.0.1:${port}/orders`)).arrayBuffer()))
     await (await fetch(`http://127.0.0.1:${port}/nowhere`)).arrayBuffer()
+  }, async function products () {
+    const first = await fetch(`http://127.0.0.1:${port}/products`)
+    await first.arrayBuffer()
+    await (await fetch(`http://127.0.0.1:${port}/products`, { headers: { 'if-none-match': first.headers.get('etag')! } })).arrayBuffer()
+    await (await fetch(`http://127.0.0.1:${port}/products/7`, { headers: { 'if-match': '"another"' } })).arrayBuffer()
   }, async function aborts () {
     const client = (await RawClient.connect(port)).get('/report')
     await sleep(20)
@@ -79,14 +84,14 @@ test('the rules are clean', { skip }, async () => {
 })
 
 test('a real Prometheus scrapes the example under load, and every query of the dashboard and the rules returns data', { skip, timeout: 60_000 }, async t => {
-  const app = await buildApp({ dataDir: await temporaryDir(t), requestsPerMinute: 1e9 })
-  const port = await listen(app)
+  const apps = [await buildApp({ dataDir: await temporaryDir(t), requestsPerMinute: 1e9 }), await buildApp({ dataDir: await temporaryDir(t) })]
+  const [port, idle] = [await listen(apps[0]!), await listen(apps[1]!)]
   const stop = await load(port)
   t.after(async () => {
     await stop()
-    await app.close()
+    for (const app of apps) await app.close()
   })
-  const ask = await startPrometheus(t, port)
+  const ask = await startPrometheus(t, [port, idle])
 
   await sleep(2_000)
   const text = await (await fetch(`http://127.0.0.1:${port}/metrics`)).text()
@@ -106,6 +111,14 @@ test('a real Prometheus scrapes the example under load, and every query of the d
     empty = empty.filter((_, at) => (answers[at]?.data.result ?? []).length === 0)
   }
   assert.deepEqual(empty, [])
+
+  // Of what belongs to one process each has a line of its own.
+  for (const name of ['Event loop delay', 'CPU and event loop', 'Memory', 'Memory of the cache']) {
+    const [{ expr }] = panels.find(({ title }: any) => title === name).targets
+    const query = expr.replaceAll('$job', '.*').replaceAll('$instance', '.*').replaceAll('$__rate_interval', '5s')
+    const { data } = await ask(`/api/v1/query?query=${encodeURIComponent(query)}`)
+    assert.equal(new Set(data.result.map(({ metric }: any) => metric.instance)).size, 2, name)
+  }
 
   const { data } = await ask('/api/v1/rules')
   for (const rule of data.groups[0].rules) assert.equal(rule.health === 'err', false, rule.lastError)

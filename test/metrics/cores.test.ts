@@ -66,6 +66,19 @@ test('a call to an upstream: its wait once, its time to the head, an error after
   assert.deepEqual(read('fastify.upstream.pending'), [['a', undefined, 0]])
 })
 
+test('an upgrade is a reply, and waits no more', () => {
+  const meter = new UpstreamMeter({}, () => 0)
+  const instruments = new Instruments()
+  meter.register(instruments)
+  const call = {}
+  meter.created(call, 'http://a.test')
+  meter.sent(call)
+  meter.replied(call, 101)
+  const points = (name: string) => instruments.collect().find(({ instrument }) => instrument.name === name)!.points
+  assert.equal(points('fastify.upstream.pending')[0]!.value, 0)
+  assert.equal(points('fastify.upstream.request.duration')[0]!.labels.status_class, '1xx')
+})
+
 test('origins without an end fold into one', () => {
   const meter = new UpstreamMeter({}, () => 0)
   const instruments = new Instruments()

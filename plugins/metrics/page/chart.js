@@ -4,7 +4,7 @@
 
 const KEPT = 300
 /** Seconds that the axis shows at least: fewer would make ripples look like waves. */
-const SHORTEST = 60
+const SHORTEST = 30
 /** Seconds without an answer: the line stops and begins again. */
 const GAP = 3
 
