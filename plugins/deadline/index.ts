@@ -8,6 +8,7 @@ import { systemClock } from '../shared/clock.ts'
 import { definePlugin } from '../shared/define-plugin.ts'
 import { Clash, DeadlineExceeded } from '../shared/errors.ts'
 import { prepareRefusal } from '../shared/refusal.ts'
+import { isComplete } from '../shared/reply-end.ts'
 import { ticketOf, type Ticket } from '../shared/ticket.ts'
 import { Deadline } from './deadline.ts'
 import { Deadlines } from './deadlines.ts'
@@ -151,9 +152,7 @@ function deadlineStage ({ deadlines, counts }: Core, options: DeadlineSettings, 
       stop(ticket)
       const deadline = ticket.deadline as TicketDeadline | undefined
       if (ticket.refused && ticket.started) endBody(ticket.request.raw)
-      const { raw } = ticket.reply
-      // HTTP/2 replies have no writableFinished.
-      if (deadline !== undefined && !(raw.writableFinished ?? raw.writableEnded)) deadline.abort(new Error('The client closed the connection'))
+      if (deadline !== undefined && !isComplete(ticket.reply.raw)) deadline.abort(new Error('The client closed the connection'))
     }
   }
 }

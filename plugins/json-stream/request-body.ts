@@ -2,6 +2,7 @@
 // ending that is forgotten leaves a client that waits or a socket that nobody reads.
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import { JsonAborted } from '../shared/errors.ts'
+import { isComplete } from '../shared/reply-end.ts'
 import { BodyReader, DRAIN_BYTES } from './body-reader.ts'
 import type { JsonStream } from './json-stream.ts'
 
@@ -43,7 +44,7 @@ export class RequestBody {
 
   #onReplyClosed (reply: ServerResponse): void {
     this.#replied = true
-    if (!(reply.writableFinished ?? reply.writableEnded)) this.reader.fail(new JsonAborted())
+    if (!isComplete(reply)) this.reader.fail(new JsonAborted())
     this.leave()
     if (this.#tooMuch) this.#closeConnection()
   }

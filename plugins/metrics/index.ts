@@ -12,6 +12,7 @@ import { definePlugin } from '../shared/define-plugin.ts'
 import { Clash } from '../shared/errors.ts'
 import { listenersOf } from '../shared/fastify-internals.ts'
 import { instrumentsOf, type Family, type Instruments } from '../shared/instruments.ts'
+import { isComplete } from '../shared/reply-end.ts'
 import { EXEMPT } from '../shared/route.ts'
 import { ticketOf } from '../shared/ticket.ts'
 import { watchSockets } from '../shared/watch-sockets.ts'
@@ -207,7 +208,7 @@ function metricsStage (app: FastifyInstance, { requests, admission, connections 
       ticket.metered = metered
       metered.meter.method(raw.method!).active.count++
       // inject() has none once it is over.
-      if (raw.httpVersionMajor === 1 && raw.socket) connections.request(raw.socket as Connection, ticket.arrival)
+      if (raw.socket) connections.request(raw.socket as Connection, ticket.arrival)
       if (startHeader !== undefined) {
         const delay = delaySince(raw.headers[startHeader], Date.now())
         if (delay !== undefined) connections.sinceHeader.observe(delay / 1000)
@@ -231,11 +232,6 @@ function metricsStage (app: FastifyInstance, { requests, admission, connections 
       method.ended((ticket.moment - ticket.arrival) / 1000, raw.headersSent ? raw.statusCode : NO_STATUS, ticket.trace)
     }
   }
-}
-
-/** HTTP/2 replies have no writableFinished, and those of inject() never reach it. */
-function isComplete (raw: FastifyReply['raw']): boolean {
-  return raw.writableFinished || (raw.writableEnded && (raw.writableFinished === undefined || 'isLightMyRequest' in raw))
 }
 
 /** The gate that a route's `config.concurrency` names. */
