@@ -2,7 +2,7 @@
 // ending that is forgotten leaves a client that waits or a socket that nobody reads.
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import { JsonAborted } from '../shared/errors.ts'
-import { isComplete } from '../shared/reply-end.ts'
+import { isComplete } from '../shared/reply-ends.ts'
 import { BodyReader, DRAIN_BYTES } from './body-reader.ts'
 import type { JsonStream } from './json-stream.ts'
 

@@ -12,7 +12,7 @@ import { definePlugin } from '../shared/define-plugin.ts'
 import { Clash } from '../shared/errors.ts'
 import { listenersOf } from '../shared/fastify-internals.ts'
 import { instrumentsOf, type Family, type Instruments } from '../shared/instruments.ts'
-import { isComplete } from '../shared/reply-end.ts'
+import { isComplete } from '../shared/reply-ends.ts'
 import { EXEMPT } from '../shared/route.ts'
 import { ticketOf } from '../shared/ticket.ts'
 import { watchSockets } from '../shared/watch-sockets.ts'
@@ -187,7 +187,7 @@ function servePage (app: FastifyInstance, { path, script = '' }: PageOptions, in
 function declareOwnRoute (app: FastifyInstance, url: string, option: string, handler: (request: FastifyRequest, reply: FastifyReply) => Promise<unknown>): void {
   const taken = new Clash(`The path ${url} is taken and fastify-surge/metrics answers there: remove that route, or pass \`metrics: { ${option}: '/another' }\` (or false).`)
   if (app.hasRoute({ method: 'GET', url: app.prefix + url })) throw taken
-  app.route({ method: 'GET', url, logLevel: 'warn', schema: { hide: true } as object, config: { ...EXEMPT, [kOwn]: true } as object, handler })
+  app.route({ method: 'GET', url, exposeHeadRoute: true, logLevel: 'warn', schema: { hide: true } as object, config: { ...EXEMPT, [kOwn]: true } as object, handler })
   app.addHook('onRoute', function surgeMetricsPath (route: RouteOptions) {
     if (route.url === app.prefix + url && (route.config as any)?.[kOwn] === undefined && [route.method].flat().includes('GET')) throw taken
   })

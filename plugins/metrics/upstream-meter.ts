@@ -81,7 +81,8 @@ export class UpstreamMeter {
     this.#calls.delete(request)
     const { upstream } = call
     if (!call.replied) upstream.pending--
-    const type = bounded(upstream.errors, String(error?.code ?? error?.name ?? 'Error'))
+    // The code of a DOMException, such as an AbortError, is a number that says nothing.
+    const type = bounded(upstream.errors, typeof error?.code === 'string' ? error.code : String(error?.name ?? 'Error'))
     upstream.errors.set(type, (upstream.errors.get(type) ?? 0) + 1)
   }
 

@@ -1,6 +1,5 @@
 // Answers with CPU and heap profiles and a list of what is in flight, for whoever may see them. It prevents guessing: the
 // function that takes the time, the request that never ends.
-import { getHeapSnapshot } from 'node:v8'
 import type { AddressInfo } from 'node:net'
 import type { FastifyInstance, FastifyReply, FastifyRequest, RouteHandlerMethod } from 'fastify'
 import { admissionOf, type Stage } from '../shared/admission.ts'
@@ -31,7 +30,7 @@ function createProfiling (app: FastifyInstance, options: Profiling): Core {
   for (const kind of ['profile', 'heap', 'allocs'] as const) declare(app, options, `/${kind}`, guarded(profileHandler(profiler, kind)))
   declare(app, options, '/inflight', guarded(async (_request, reply) => reply.send(inflight(core.tickets))))
   if (options.heapSnapshot) {
-    declare(app, options, '/heapsnapshot', guarded(async (_request, reply) => reply.header('content-disposition', 'attachment; filename="node.heapsnapshot"').type('application/json').send(getHeapSnapshot())))
+    declare(app, options, '/heapsnapshot', guarded(snapshotHandler(profiler)))
   }
   // close() waits for replies, and a profile may take half a minute.
   app.addHook('preClose', async function surgeStopProfiling () { profiler.stop() })
@@ -70,12 +69,21 @@ function profileHandler (profiler: Profiler, kind: Kind): RouteHandlerMethod {
   return async function surgeProfile (request, reply) {
     const ms = 1_000 * secondsOf(request.query as { seconds?: string }, DEFAULT_SECONDS[kind])
     if (profiler.busy) throw new ProfilingBusy()
+    // It left while `authorize` was at work, and will not close again.
+    if (reply.raw.destroyed) return reply.hijack()
     const stop = (): void => profiler.stop()
     reply.raw.once('close', stop)
     const bytes = await profiler.take(kind, ms)
     reply.raw.off('close', stop)
     reply.header('content-disposition', `attachment; filename="${kind}.pb.gz"`).type('application/octet-stream')
     return reply.send(bytes)
+  }
+}
+
+function snapshotHandler (profiler: Profiler): RouteHandlerMethod {
+  return async function surgeHeapSnapshot (_request, reply) {
+    if (profiler.busy) throw new ProfilingBusy()
+    return reply.header('content-disposition', 'attachment; filename="node.heapsnapshot"').type('application/json').send(profiler.snapshot())
   }
 }
 

@@ -1,5 +1,6 @@
-// Ends of a reply that its own 'close' does not tell of, or does not bring about.
+// Ends of a reply that its own 'close' does not tell of, or does not bring about, and whether the end was a whole one.
 import type { ServerResponse } from 'node:http'
+import type { Http2ServerResponse } from 'node:http2'
 import type { Socket } from 'node:net'
 
 interface Closes { close: () => void }
@@ -33,4 +34,13 @@ export function endWithReply (res: ServerResponse): void {
   res.once('finish', function endUpgrade () {
     res.socket?.destroySoon()
   })
+}
+
+/**
+ * True when the reply is whole, false when its client left before. Node's own properties say so only of HTTP/1 over a socket:
+ * of HTTP/2 `writableFinished` is true after a reset too, and of inject() it never is.
+ */
+export function isComplete (reply: ServerResponse | Http2ServerResponse): boolean {
+  if ('stream' in reply) return reply.writableEnded && reply.stream?.rstCode === 0
+  return reply.writableFinished || (reply.writableEnded && 'isLightMyRequest' in reply)
 }

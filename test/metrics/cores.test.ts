@@ -18,6 +18,7 @@ test('a start time in the unit of any proxy', () => {
 test('a start time that is none, ahead or absurd', () => {
   for (const header of [undefined, '', 't=', 'yesterday', '-5', '1e12', ['1', '2']]) assert.equal(delaySince(header, NOW), undefined)
   assert.equal(delaySince('t=1700000009', NOW), 0)
+  for (const ahead of ['t=1800000000', '99999999999999999999']) assert.equal(delaySince(ahead, NOW), undefined)
   assert.equal(delaySince('t=1600000000', NOW), 60_000)
 })
 
@@ -64,6 +65,19 @@ test('a call to an upstream: its wait once, its time to the head, an error after
   assert.deepEqual(read('fastify.upstream.request.duration'), [['a', '2xx', 0.2]])
   assert.deepEqual(read('fastify.upstream.errors'), [['a', 'UND_ERR_SOCKET', 1]])
   assert.deepEqual(read('fastify.upstream.pending'), [['a', undefined, 0]])
+})
+
+test('an error is named by its code, or where that is no word by its name', () => {
+  const meter = new UpstreamMeter({}, () => 0)
+  const instruments = new Instruments()
+  meter.register(instruments)
+  for (const error of [{ code: 'ECONNRESET', name: 'Error' }, new DOMException('', 'AbortError'), new DOMException('', 'TimeoutError'), undefined]) {
+    const call = {}
+    meter.created(call, 'http://a.test')
+    meter.failed(call, error)
+  }
+  const { points } = instruments.collect().find(({ instrument }) => instrument.name === 'fastify.upstream.errors')!
+  assert.deepEqual(points.map(({ labels }) => labels.error_type), ['ECONNRESET', 'AbortError', 'TimeoutError', 'Error'])
 })
 
 test('an upgrade is a reply, and waits no more', () => {

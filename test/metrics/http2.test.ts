@@ -11,12 +11,14 @@ import { deferred, eventually } from '../support/raw-http.ts'
 
 async function serve (t: TestContext, routes: (app: FastifyInstance) => void): Promise<{ app: FastifyInstance, session: http2.ClientHttp2Session }> {
   const app = Fastify({ http2: true } as any) as unknown as FastifyInstance
-  t.after(() => app.close())
   await app.register(metrics)
   await app.register(deadline)
   routes(app)
   const session = http2.connect(await app.listen({ host: '127.0.0.1', port: 0 }))
-  t.after(() => session.destroy())
+  t.after(async () => {
+    session.destroy()
+    await app.close()
+  })
   return { app, session }
 }
 

@@ -254,6 +254,15 @@ test('the endpoint answers in the format that is asked for, is not measured, and
   assert.equal(requests(app, 'GET', '/metrics', 200), undefined)
 })
 
+test('the endpoint answers HEAD, also where the app has no automatic HEAD routes', async t => {
+  const app = Fastify({ exposeHeadRoutes: false })
+  t.after(() => app.close())
+  await app.register(metrics)
+  const { statusCode, headers, body } = await app.inject({ method: 'HEAD', url: '/metrics' })
+  assert.deepEqual([statusCode, body], [200, ''])
+  assert.ok(Number(headers['content-length']) > 1_000)
+})
+
 test('the endpoint can be elsewhere or nowhere, and a taken path is named', async t => {
   assert.equal((await (await measured(t, { endpoint: false }, () => {})).inject('/metrics')).statusCode, 404)
   assert.equal((await (await measured(t, { endpoint: '/internal/metrics' }, () => {})).inject('/internal/metrics')).statusCode, 200)

@@ -144,3 +144,33 @@ test('heap snapshots are opt-in', async t => {
   const reply = await get((await profiled(t, { heapSnapshot: true })).port, '/heapsnapshot')
   assert.match((await reply.text()).slice(0, 40), /^\{"snapshot"/)
 })
+
+test('a heap snapshot is one of those that are taken one at a time, and its end lets the next one', async t => {
+  const { port } = await profiled(t, { heapSnapshot: true })
+  const local = await RawClient.connect(port)
+  local.send('GET /debug/pprof/heapsnapshot HTTP/1.1\r\nHost: localhost\r\n\r\n')
+  await local.until(received => received.includes('200 OK'))
+  local.socket.pause()
+  assert.equal((await get(port, '/heapsnapshot')).status, 409)
+  local.reset()
+  let status = 409
+  const end = performance.now() + 5_000
+  while (status === 409 && performance.now() < end) status = (await get(port, '/heap?seconds=0.01')).status
+  assert.equal(status, 200)
+})
+
+test('nothing is taken for a client that left while `authorize` was at work', async t => {
+  const { promise, resolve } = deferred()
+  let asked = 0
+  let closed = 0
+  const { port } = await profiled(t, { authorize: async request => { asked++; if (request.headers.late !== undefined) await promise; return true } }, app => {
+    app.addHook('onRequest', async (_request, reply) => { reply.raw.once('close', () => { closed++ }) })
+  })
+  const local = await RawClient.connect(port)
+  local.send('GET /debug/pprof/profile?seconds=30 HTTP/1.1\r\nHost: localhost\r\nLate: 1\r\n\r\n')
+  await eventually(() => asked === 1, 'asked')
+  local.reset()
+  await eventually(() => closed === 1, 'gone')
+  resolve()
+  assert.equal((await get(port, '/heap?seconds=0.01')).status, 200)
+})
