@@ -1,8 +1,14 @@
 // What a quota asks of one request: who it is, how much it may have, what it costs. Everything is worked out at once
 // where the app's own functions answer at once; a promise is made only where one of them does.
-import { isIPv6 } from 'node:net'
+import { isIP } from 'node:net'
+import { parse } from '@lukeed/ms'
 import type { Claim, OnStoreError } from './counter.ts'
 import { Policy } from './gcra.ts'
+
+/** What `RateLimit` can say: an Integer of structured fields (RFC 9651, section 3.3.1). */
+const MOST = 999_999_999_999_999
+const A_MINUTE = 60_000
+const A_CENTURY = 100 * 365 * 86_400_000
 
 type Maybe<T> = T | Promise<T>
 type ByRequest<Request, T> = (request: Request, key: string) => Maybe<T>
@@ -50,12 +56,13 @@ export class Claims<Request extends { ip: string | undefined }> {
     const { keyGenerator, ipv6Subnet } = this.#options
     // A Unix socket has no address: all of its clients are one.
     if (keyGenerator === undefined) return this.#addressKey(request.ip ?? '', ipv6Subnet)
-    const key = keyGenerator(request)
-    return isPromise(key) ? key.then(String) : String(key)
+    return keyGenerator(request) as Maybe<string>
   }
 
   /** A claim without a request, for a client that is named by its key. */
-  named (key: string): Claim | undefined {
+  named (client: string | number): Claim | undefined {
+    const { keyGenerator, ipv6Subnet } = this.#options
+    const key = keyGenerator === undefined ? this.#addressKey(String(client), ipv6Subnet) : String(client)
     return this.#policies && { key, policies: this.#policies, cost: 1, onStoreError: this.#options.onStoreError }
   }
 
@@ -85,13 +92,22 @@ export class Claims<Request extends { ip: string | undefined }> {
   }
 }
 
-/** A cost that is read from the request may be anything, and what is no number would stand in the account for good. */
-function sane (cost: number): number {
-  return cost >= 0 ? cost : 1
+/** What is read from a request may be anything; undefined where it is no number ≥ 0, nor the text of one. */
+function amount (given: unknown): number | undefined {
+  const value = typeof given === 'string' ? Number.parseFloat(given) : given
+  return typeof value === 'number' && value >= 0 ? value : undefined
 }
 
-function policyOf (max: number, window: number, burst: number | undefined): Policy {
-  return new Policy({ max: max >= 0 ? max : 0, window: window >= 0 ? window : 0, burst })
+/** What is no number would stand in the account for good, and null would be free. */
+function sane (cost: unknown): number {
+  return amount(cost) ?? 1
+}
+
+/** Nonsense admits nobody: it must not turn the limit off. Infinity is what a header can still tell. */
+function policyOf (max: unknown, window: unknown, burst: number | undefined): Policy {
+  const length = amount(typeof window === 'string' ? parse(window) : window)
+  const most = length === undefined ? 0 : Math.min(Math.floor(amount(max) ?? 0), MOST)
+  return new Policy({ max: most, window: Math.min(length ?? A_MINUTE, A_CENTURY), burst })
 }
 
 export function isPromise<T> (value: T | Promise<T>): value is Promise<T> {
@@ -101,8 +117,8 @@ export function isPromise<T> (value: T | Promise<T>): value is Promise<T> {
 /** An address in a list means that address: its /64, which is the key, would never equal it. */
 function listed<Request extends { ip: string | undefined }> (list: readonly string[], addressKey: AddressKey): ByRequest<Request, boolean> {
   const keys = new Set(list)
-  const addresses = new Set(list.filter(isIPv6).map(address => addressKey(address, 128)))
+  const addresses = new Set(list.filter(item => isIP(item) !== 0).map(address => addressKey(address, 128)))
   return function inAllowList (request, key) {
-    return keys.has(key) || (addresses.size > 0 && addresses.has(addressKey(request.ip ?? '', 128)))
+    return keys.has(String(key)) || (addresses.size > 0 && addresses.has(addressKey(request.ip ?? '', 128)))
   }
 }

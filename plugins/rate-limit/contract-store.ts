@@ -1,5 +1,6 @@
 // A store of the user's own, by the contract of @fastify/rate-limit: it counts requests in a window by itself, so burst,
 // cost and several policies are beyond it.
+import { accountKey } from './account-key.ts'
 import type { Answer, Claim, RemoteCounter } from './counter.ts'
 import type { Decision, Penalties } from './gcra.ts'
 
@@ -13,14 +14,14 @@ export interface ContractStore {
 
 export class ContractCounter implements RemoteCounter {
   readonly #store: ContractStore
-  readonly #prefix: string
+  /** What child() returned may be the same store for every route. */
+  readonly #name: string
   readonly #ban: number
   readonly peek: RemoteCounter['peek']
 
   constructor (store: ContractStore, name: string, { ban }: Penalties) {
     this.#store = store
-    // What child() returned may be the same store for every route.
-    this.#prefix = name === '' ? '' : `${name} `
+    this.#name = name
     this.#ban = ban
     if (store.read !== undefined) this.peek = (claim, done) => this.#count('read', claim, done)
   }
@@ -32,9 +33,10 @@ export class ContractCounter implements RemoteCounter {
   #count (method: 'incr' | 'read', { key, policies }: Claim, done: Answer<Decision>): void {
     const policy = policies[0]!
     const { max, window } = policy
-    this.#store[method]!(this.#prefix + key, (error, result) => {
+    this.#store[method]!(accountKey(this.#name, key), (error, result) => {
       if (error !== null && error !== undefined) return done(error)
-      const { current, ttl } = result!
+      const { current, ttl } = (result ?? {}) as Counted
+      if (!Number.isFinite(current) || !Number.isFinite(ttl)) return done(new Error(`Expected \`current\` and \`ttl\` of the store, got ${JSON.stringify(result)}`))
       const refused = method === 'incr' ? current > max : current >= max
       const told = { policy, remaining: Math.max(0, max - current), reset: ttl }
       const outcome = !refused ? 'admitted' : this.#ban !== -1 && current - max > this.#ban ? 'banned' : 'refused'

@@ -7,6 +7,7 @@ export type OnStoreError = 'local' | 'open' | 'closed'
 
 /** One request as a counter sees it. */
 export interface Claim {
+  /** As `keyGenerator` made it, which may be a number where the official types say string: the app's callbacks are told the same. */
   readonly key: string
   readonly policies: readonly Policy[]
   readonly cost: number

@@ -1,6 +1,6 @@
 // Refusals that hold for a while are remembered here, so that a client that goes on asking costs the store nothing.
 import type { Clock } from '../shared/clock.ts'
-import type { Decision } from './gcra.ts'
+import type { Decision, Policy } from './gcra.ts'
 
 const MOST = 10_000
 
@@ -16,10 +16,10 @@ export class Denials {
 
   get size (): number { return this.#byKey.size }
 
-  /** The refusal that still holds for a request of this cost, with what is left of its wait. */
-  get (key: string, cost: number): Decision | undefined {
+  /** The refusal that still holds for a request of this cost under these policies, with what is left of its wait. */
+  get (key: string, cost: number, policies: readonly Policy[]): Decision | undefined {
     const denial = this.#byKey.get(key)
-    if (denial === undefined || denial.cost > cost) return undefined
+    if (denial === undefined || denial.cost > cost || !policies.some(policy => policy.is(denial.decision.told.policy))) return undefined
     const wait = denial.until - this.#clock.now()
     if (wait <= 0) {
       this.#byKey.delete(key)

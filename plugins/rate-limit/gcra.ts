@@ -6,7 +6,7 @@
 //
 // Debt is paid off by time alone. A refused request adds none, unless it is penalised.
 
-/** No debt reaches further than a year: what comes of a wild charge must stay a number that Redis takes for a duration. */
+/** No charge reaches further than a year past the quota: what comes of a wild one must stay a number that Redis takes for a duration. */
 const MAX_DEBT_MS = 365 * 86_400_000
 /** What exponential back-off may grow to, unless the window is longer. */
 const MAX_BACKOFF_MS = 86_400_000
@@ -41,6 +41,11 @@ export class Policy {
     this.interval = window / (max === 0 ? 1 : max)
     this.tolerance = this.interval * this.burst
     this.limit = String(Math.ceil(max))
+  }
+
+  /** Whether it refuses what the other one refuses. */
+  is ({ name, interval, burst, window }: Policy): boolean {
+    return this.name === name && this.interval === interval && this.burst === burst && this.window === window
   }
 
   /** What one of `instances` servers may admit while they cannot count together. */
@@ -174,7 +179,8 @@ function isBanned ({ strikes }: Account, { ban }: Penalties): boolean {
 export function enter (policies: readonly Policy[], tokens: number, accounts: readonly Account[]): void {
   for (let i = 0; i < policies.length; i++) {
     const account = accounts[i]!
-    account.debt = Math.min(Math.max(0, account.debt + policies[i]!.interval * tokens), MAX_DEBT_MS)
+    const { interval, tolerance } = policies[i]!
+    account.debt = Math.min(Math.max(0, account.debt + interval * tokens), tolerance + MAX_DEBT_MS)
   }
 }
 

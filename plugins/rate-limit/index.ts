@@ -157,7 +157,7 @@ function quotaApi (app: FastifyInstance, limits: Limits, stage: Stage<Limit>): Q
       return claim && { counter: limit!.counter, claim }
     }
     const { counter, claims } = limits.named(target)
-    const claim = claims.named(String(target.key))
+    const claim = claims.named(target.key)
     if (claim === undefined) throw new BadOption('Expected a request, got a key: `max` or `timeWindow` is a function of the request there')
     return { counter, claim }
   }

@@ -71,15 +71,18 @@ function settle (ticket: Ticket, { quota, headers, refusals, decisions }: Limit,
   tell(reply, headers, verdict)
   const seconds = wholeSeconds(verdict.wait)
   if (quota.errorResponseBuilder !== undefined) {
-    if (headers.retryAfter) reply.header('retry-after', jitteredRetryAfter(seconds))
-    ticket.count(refusal, dryRun)
-    throw quota.errorResponseBuilder(request, {
+    const error = quota.errorResponseBuilder(request, {
       statusCode: refusal.statusCode,
       ban: outcome === 'banned',
       max: verdict.told.policy.max,
       ttl: Math.ceil(verdict.wait),
       after: format(seconds * 1000, true)
-    })
+    }) as object | undefined
+    if (error !== undefined && error !== null) {
+      if (headers.retryAfter) reply.header('retry-after', jitteredRetryAfter(seconds))
+      ticket.count(refusal, dryRun)
+      throw error
+    }
   }
   return ticket.refuse(refusal, dryRun, headers.retryAfter ? seconds : undefined)
 }
@@ -109,7 +112,9 @@ export function endIfOver (ticket: Ticket): boolean {
   return over
 }
 
-function fail (ticket: Ticket, error: unknown, dryRun: boolean, done: Done | undefined): void {
+/** `reason` may be anything, also nothing: a request goes on where a hook's callback is given nothing. */
+function fail (ticket: Ticket, reason: unknown, dryRun: boolean, done: Done | undefined): void {
+  const error = reason ?? new Error(`The rate limit could not decide: ${reason} was thrown`)
   if (dryRun) {
     (ticket.request.log as FastifyBaseLogger).error({ err: error }, 'the rate limit could not decide')
     goOn(ticket, done)

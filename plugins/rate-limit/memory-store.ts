@@ -83,7 +83,8 @@ export class MemoryCounter implements Counter {
   #open (key: string, count: number, now: number): Account[] {
     const { hash, table } = this.#store
     const accounts = this.#store.accounts[count]!
-    hash.digest(key)
+    // A number, where the app's keys are numbers.
+    hash.digest(String(key))
     for (let i = 0; i < count; i++) {
       const slot = this.#slot = table.find(hash.low ^ this.#salt[2 * i]!, hash.high ^ this.#salt[2 * i + 1]!, now)
       accounts[i]!.debt = slot === -1 ? 0 : table.tat[slot]! - now

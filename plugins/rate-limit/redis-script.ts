@@ -30,7 +30,7 @@ elseif type(kept) == 'table' and kept.err then
   redis.call('DEL', key)
 end
 
--- A server clock that was set back pays nothing off until it is where it was: no debt becomes longer by it.
+-- A server clock that was set back pays nothing off, and debts go on from there: none becomes longer by it.
 local passed = math.max(0, now - written)
 local interval, bursts, tolerance, window, price, debt, strikes = {}, {}, {}, {}, {}, {}, {}
 for i = 1, count do
@@ -39,14 +39,14 @@ for i = 1, count do
   interval[i], window[i] = tonumber(ARGV[3 + 3 * i]), tonumber(ARGV[5 + 3 * i])
   tolerance[i] = interval[i] * burst
   price[i] = interval[i] * math.min(mode == 'take' and amount or 1, math.max(1, burst))
-  debt[i] = math.max(0, math.min((values[2 * i - 1] or 0), MOST) - passed)
+  debt[i] = math.max(0, math.min((values[2 * i - 1] or 0), tolerance[i] + MOST) - passed)
   strikes[i] = debt[i] > 0 and values[2 * i] or 0
 end
 
-local dirty = false
+local dirty = mode == 'take' and now < written
 if mode == 'add' then
   for i = 1, count do
-    debt[i] = math.min(math.max(0, debt[i] + interval[i] * amount), MOST)
+    debt[i] = math.min(math.max(0, debt[i] + interval[i] * amount), tolerance[i] + MOST)
   end
   dirty = true
 end

@@ -2,6 +2,7 @@
 // refused. One key a client and counter, so that a cluster needs no more than to hash it.
 import { createHash } from 'node:crypto'
 import type { Clock } from '../shared/clock.ts'
+import { accountKey } from './account-key.ts'
 import type { Answer, Claim, RemoteCounter } from './counter.ts'
 import { Denials } from './denials.ts'
 import { countsRefusals, describe, type Decision, type Penalties } from './gcra.ts'
@@ -58,7 +59,7 @@ export class RedisStore {
 
 export class RedisCounter implements RemoteCounter {
   readonly #store: RedisStore
-  readonly #prefix: string
+  readonly #name: string
   readonly #penalties: string[]
   /** Every refusal has to reach the store where they count. */
   readonly #counting: boolean
@@ -66,15 +67,15 @@ export class RedisCounter implements RemoteCounter {
 
   constructor (store: RedisStore, name: string, penalties: Penalties) {
     this.#store = store
-    this.#prefix = name === '' ? '' : `${name} `
+    this.#name = name
     this.#counting = countsRefusals(penalties)
     this.#bans = penalties.ban !== -1 && !penalties.continueExceeding && !penalties.exponentialBackoff
     this.#penalties = [String(penalties.ban), penalties.continueExceeding ? '1' : '0', penalties.exponentialBackoff ? '1' : '0']
   }
 
-  known ({ key, cost }: Claim): Decision | undefined {
+  known ({ key, cost, policies }: Claim): Decision | undefined {
     const { denials } = this.#store
-    return denials.size === 0 ? undefined : denials.get(this.#key(key), cost)
+    return denials.size === 0 ? undefined : denials.get(this.#key(key), cost, policies)
   }
 
   take (claim: Claim, done: Answer<Decision>): void {
@@ -105,20 +106,17 @@ export class RedisCounter implements RemoteCounter {
     for (const { interval, burst, window } of policies) args.push(String(interval * 1000), String(burst), String(window * 1000))
     this.#store.run(this.#key(key), args).then(answer => {
       const [outcome, by, wait, ...debts] = (answer as unknown[]).map(Number) as [number, number, number, ...number[]]
-      return describe(OUTCOMES[outcome]!, policies, debts.map(debt => ({ debt: debt / 1000 })), by - 1, wait / 1000)
-    }).then(decision => done(null, decision), error => done(error))
+      if (OUTCOMES[outcome] === undefined || debts.length !== policies.length || !debts.every(Number.isFinite)) throw new Error(`Expected the answer of the script of the rate limit, got ${JSON.stringify(answer)}`)
+      return describe(OUTCOMES[outcome], policies, debts.map(debt => ({ debt: debt / 1000 })), by - 1, wait / 1000)
+    }).then(decision => done(null, decision), error => done(error ?? new Error('Redis failed without a reason')))
   }
 
-  /** In braces a cluster hashes what is between them; a client must not choose that with braces of its own, nor the length. */
-  #key (key: string): string {
-    const tag = this.#prefix + key
-    if (tag.length > LONGEST_KEY) return `${this.#store.nameSpace}{${createHash('sha256').update(tag).digest('base64url')}}`
-    return `${this.#store.nameSpace}{${/[{}%]/.test(tag) ? tag.replace(/[{}%]/g, escaped) : tag}}`
+  /** In braces a cluster hashes what is between them. No other key begins with a bar. */
+  #key (client: string): string {
+    const key = accountKey(this.#name, client)
+    const short = key.length > LONGEST_KEY ? `|${createHash('sha256').update(key).digest('base64url')}` : key
+    return `${this.#store.nameSpace}{${short}}`
   }
 }
 
 const LONGEST_KEY = 200
-
-function escaped (character: string): string {
-  return `%${character.charCodeAt(0).toString(16)}`
-}

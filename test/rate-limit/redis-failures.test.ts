@@ -136,6 +136,21 @@ test('SCRIPT FLUSH: no request notices', { skip }, async t => {
   assert.deepEqual({ up, failed }, { up: true, failed: 0 })
 })
 
+test('SCRIPT FLUSH under many requests at once: each of them counts once', { skip }, async t => {
+  const { admin, app } = await start(t)
+  const flushes = [admin.script('FLUSH')]
+  const answers: Promise<{ statusCode: number }>[] = []
+  for (let i = 0; i < 12; i++) {
+    answers.push(app.inject('/closed'))
+    if (i % 3 === 0) flushes.push(admin.script('FLUSH'))
+    await new Promise(resolve => setImmediate(resolve))
+  }
+  await Promise.all(flushes)
+  const statuses = (await Promise.all(answers)).map(({ statusCode }) => statusCode)
+  assert.deepEqual(statuses.filter(status => status === 200).length, 10, String(statuses))
+  assert.deepEqual(statuses.filter(status => status === 429).length, 2, String(statuses))
+})
+
 test('app.quota: local while the store is down, else it says so', { skip }, async t => {
   const { server, app } = await start(t)
   server.pause()

@@ -127,6 +127,56 @@ test('what is no account counts as none: text, a list, a debt from an hour ahead
   assert.equal(refused.headers['x-ratelimit-reset'], '30')
 })
 
+test('a server clock that was set back: debts go on from where it is now, also those of who is refused', { skip }, async t => {
+  const { port } = await RedisServer.start(t)
+  const client = await ioredis(t, port)
+  // A ban has every refusal asked of the server.
+  const app = await limited(t, client, { max: 2, timeWindow: 60_000, ban: 100 }, app => { app.get('/', async () => 'ok') })
+  const key = 'fastify-surge-quota-{127.0.0.1}'
+  const ahead = (Date.now() + 3_600_000) * 1000
+  await client.set(key, `${ahead} 60000000 0`)
+  assert.equal((await app.inject('/')).statusCode, 429)
+  const [written, debt] = (await client.get(key))!.split(' ').map(Number)
+  assert.ok(written! < ahead - 3_000_000_000, `${written} ${ahead}`)
+  assert.equal(debt, 60_000_000)
+})
+
+test('who is refused without a penalty is not held back by a clock that was set back, either', { skip }, async t => {
+  const { port } = await RedisServer.start(t)
+  const client = await ioredis(t, port)
+  const app = await limited(t, client, { max: 1, timeWindow: 60_000 }, app => { app.get('/', async () => 'ok') })
+  const key = 'fastify-surge-quota-{127.0.0.1}'
+  const ahead = (Date.now() + 3_600_000) * 1000
+  await client.set(key, `${ahead} 60000000 0`)
+  assert.equal((await app.inject('/')).statusCode, 429)
+  assert.ok(Number((await client.get(key))!.split(' ')[0]) < ahead - 3_000_000_000)
+  assert.ok(await client.pttl(key) > 0)
+})
+
+test('a refusal that is known holds for the quota that refused, not for a larger one of the same group', { skip }, async t => {
+  const { port } = await RedisServer.start(t)
+  const app = await limited(t, await ioredis(t, port), {}, app => {
+    app.get('/small', { config: { rateLimit: { groupId: 'g', max: 1 } } }, async () => 'ok')
+    app.get('/large', { config: { rateLimit: { groupId: 'g', max: 1, burst: 3 } } }, async () => 'ok')
+  })
+  assert.deepEqual(await statuses(app, ['/small', '/small', '/small', '/large', '/large', '/large', '/large']), [200, 429, 429, 200, 200, 429, 429])
+  assert.equal(app.quota.stats().known, 2)
+})
+
+test('windows of a hundred years, costs of any size', { skip }, async t => {
+  const { port } = await RedisServer.start(t)
+  const app = await limited(t, await ioredis(t, port), {}, app => {
+    app.get('/', { config: { rateLimit: { max: 3, timeWindow: '100 years' } } }, async () => 'ok')
+    app.get('/tiny', { config: { rateLimit: { max: 1, timeWindow: 1 } } }, async () => 'ok')
+    app.get('/cost', { config: { rateLimit: { max: 10, cost: request => Number((request.query as any).n) } } }, async request => (await app.quota.charge(request, 1e300))!.remaining)
+    app.get('/unlimited', { config: { rateLimit: { max: () => Infinity } } }, async () => 'ok')
+  })
+  assert.deepEqual(await statuses(app, ['/', '/', '/', '/', '/tiny', '/unlimited', '/unlimited']), [200, 200, 200, 429, 200, 200, 200])
+  assert.deepEqual(await statuses(app, ['/cost?n=Infinity', '/cost?n=1']), [200, 429])
+  const { up, failed } = app.quota.stats()
+  assert.deepEqual({ up, failed }, { up: true, failed: 0 })
+})
+
 test('a refusal leaves a key without expiry with one', { skip }, async t => {
   const { port } = await RedisServer.start(t)
   const client = await ioredis(t, port)
@@ -168,8 +218,11 @@ test('a client cannot choose the slot of a cluster, nor how long a key is', asyn
   const fake = { async evalSha (_sha: string, { keys: [key] }: { keys: string[] }) { keys.push(key!); return [0, 0, 0, 0] }, eval () {} }
   const counter = new RedisStore(fake, 'ns-', new FakeClock()).counter('GET /a', { ban: -1, continueExceeding: false, exponentialBackoff: false })
   for (const key of ['plain', '}x{y', '%7d', 'k'.repeat(10_000)]) counter.take({ key, policies: [new Policy({ max: 1, window: 1000 })], cost: 1, onStoreError: 'local' }, () => {})
-  assert.deepEqual(keys.slice(0, 3), ['ns-{GET /a plain}', 'ns-{GET /a %7dx%7by}', 'ns-{GET /a %257d}'])
-  assert.match(keys[3]!, /^ns-\{[\w-]{43}\}$/)
+  assert.deepEqual(keys.slice(0, 3), ['ns-{GET /a|plain}', 'ns-{GET /a|%7dx%7by}', 'ns-{GET /a|%257d}'])
+  assert.match(keys[3]!, /^ns-\{\|[\w-]{43}\}$/)
+  const common = new RedisStore(fake, 'ns-', new FakeClock()).counter('', { ban: -1, continueExceeding: false, exponentialBackoff: false })
+  for (const key of ['GET /a|plain', keys[3]!.slice(4, -1)]) common.take({ key, policies: [new Policy({ max: 1, window: 1000 })], cost: 1, onStoreError: 'local' }, () => {})
+  assert.equal(new Set(keys).size, keys.length, 'nor another counter')
 })
 
 test('two processes share a quota: within 1 % of it pass', { skip }, async t => {
