@@ -1,7 +1,7 @@
 // The last minutes, second by second, for the page: rates from the difference of two collections, percentiles from the
 // difference of their buckets. Kept here and not in the browser, so that who opens the page in an incident sees its beginning.
 import { Histogram } from '../shared/histogram.ts'
-import type { Family, Point } from '../shared/instruments.ts'
+import { frozen, type Family, type Point } from '../shared/instruments.ts'
 
 /** Values of one second by chart and series. */
 export interface Moment {
@@ -102,11 +102,6 @@ function minus (value: number | Histogram, old: number | Histogram | undefined):
   const difference = value.copy()
   if (old !== undefined) for (let at = 0; at < difference.counts.length; at++) difference.counts[at]! -= (old as Histogram).counts[at]!
   return difference
-}
-
-/** Histograms go on counting; what is compared with later has to stand still. */
-function frozen ({ instrument, points }: Family): Family {
-  return { instrument, points: points.map(({ labels, value }) => ({ labels, value: typeof value === 'number' ? value : value.copy() })) }
 }
 
 /** In milliseconds, by linear interpolation within its bucket, as histogram_quantile does. */

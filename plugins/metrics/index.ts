@@ -11,7 +11,7 @@ import { systemClock } from '../shared/clock.ts'
 import { definePlugin } from '../shared/define-plugin.ts'
 import { Clash } from '../shared/errors.ts'
 import { listenersOf } from '../shared/fastify-internals.ts'
-import { instrumentsOf, type Family, type Instruments } from '../shared/instruments.ts'
+import { frozen, instrumentsOf, type Family, type Instruments } from '../shared/instruments.ts'
 import { isComplete } from '../shared/reply-ends.ts'
 import { EXEMPT } from '../shared/route.ts'
 import { ticketOf } from '../shared/ticket.ts'
@@ -284,7 +284,7 @@ export default definePlugin<MetricsOptions, ResolvedOptions, Core>({
         })
       },
       metricProducer: () => toMetricProducer(() => instruments.collect(), startedAt, Date.now),
-      snapshot: () => instruments.collect()
+      snapshot: () => instruments.collect().map(frozen)
     })
     admissionOf(app).add(metricsStage(app, core, options.startHeader))
     describeSpans(app, options.onSpan)

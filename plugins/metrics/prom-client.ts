@@ -17,13 +17,14 @@ export class ForeignMetric {
   name: string
   readonly help: string
   readonly type: string
-  readonly aggregator = 'sum'
+  readonly aggregator: 'sum' | 'max'
   readonly #read: () => readonly Point[]
 
   constructor (instrument: Instrument, read: () => readonly Point[]) {
     this.name = metricName(instrument)
     this.help = instrument.help
     this.type = instrument.type
+    this.aggregator = instrument.across ?? 'sum'
     this.#read = read
   }
 

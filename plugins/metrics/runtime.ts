@@ -83,11 +83,11 @@ export class Runtime {
   }
 
   register (instruments: Instruments): void {
-    const gauge = (name: string, help: string, unit?: 's' | 'By'): Instrument => ({ name, type: 'gauge', help, ...(unit === undefined ? {} : { unit }) })
+    const gauge = (name: string, help: string, unit?: 's' | 'By', across?: 'max'): Instrument => ({ name, type: 'gauge', help, ...(unit && { unit }), ...(across && { across }) })
     for (const delay of DELAYS) {
-      instruments.add(gauge(`nodejs.eventloop.delay.${delay}`, `How late the event loop was: ${delay} of the last 10 s or more`, 's'), add => add(this.window().delays[delay]))
+      instruments.add(gauge(`nodejs.eventloop.delay.${delay}`, `How late the event loop was: ${delay} of the last 10 s or more`, 's', 'max'), add => add(this.window().delays[delay]))
     }
-    instruments.add(gauge('nodejs.eventloop.utilization', 'Share of the last 10 s or more that the event loop was busy'), add => add(this.window().utilization))
+    instruments.add(gauge('nodejs.eventloop.utilization', 'Share of the last 10 s or more that the event loop was busy', undefined, 'max'), add => add(this.window().utilization))
     instruments.add({ name: 'v8js.gc.duration', type: 'histogram', unit: 's', help: 'Garbage collections' }, add => {
       for (const [type, durations] of this.#gc) add(durations, { 'v8js.gc.type': type })
     })

@@ -13,6 +13,8 @@ export interface Instrument {
   readonly help: string
   /** Seconds, bytes, or a mere number. */
   readonly unit?: 's' | 'By'
+  /** What the values of several processes make together, for clients that add those of a cluster. @default 'sum' */
+  readonly across?: 'max'
 }
 
 /** By dotted name; a label whose value is undefined is left out. Few values each: never a key, an address or a url. */
@@ -59,6 +61,11 @@ export class Instruments {
       .map(source => ({ instrument: source.instrument, points: pointsOf(source) }))
       .filter(({ points }) => points.length > 0)
   }
+}
+
+/** The family as it is now: histograms go on counting. */
+export function frozen ({ instrument, points }: Family): Family {
+  return { instrument, points: points.map(({ labels, value }) => ({ labels, value: typeof value === 'number' ? value : value.copy() })) }
 }
 
 function pointsOf ({ reads }: Source): Point[] {

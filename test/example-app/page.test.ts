@@ -26,13 +26,18 @@ async function until (port: number, what: string, holds: (sum: Second) => boolea
   assert.fail(`${what}: ${JSON.stringify(last)}`)
 }
 
+/** Where the charts stand: data must not move them. */
+function places (page: Page): Promise<string> {
+  return page.evaluate("[...document.querySelectorAll('.card')].map(card => [card.dataset.chart, card.offsetTop, card.offsetHeight].join()).join(' ')")
+}
+
 /** How much ink is on the canvas of a chart: its lines move, so it changes. */
 function drawn (page: Page, chart: string): Promise<string> {
   return page.evaluate(`document.querySelector('[data-chart=${chart}] canvas').toDataURL()`)
 }
 
 test('the page: charts move, the gates off and on again at 3×', { skip: without('chromium', 'chromium'), timeout: 90_000 }, async t => {
-  const { port } = await startServer(t, { PORT: '0', DATA_DIR: await temporaryDir(t) })
+  const { child, port } = await startServer(t, { PORT: '0', DATA_DIR: await temporaryDir(t) })
   const browser = await chromium.launch({ executablePath: '/usr/bin/chromium', args: ['--no-sandbox'] })
   t.after(() => browser.close())
   const page = await browser.newPage({ viewport: { width: 1280, height: 1000 }, colorScheme: 'dark' })
@@ -40,11 +45,15 @@ test('the page: charts move, the gates off and on again at 3×', { skip: without
   page.on('pageerror', error => errors.push(error.message))
   page.on('console', message => { if (message.type() === 'error') errors.push(message.text()) })
   await page.goto(`http://127.0.0.1:${port}/surge`)
-  await page.waitForSelector('[data-chart=replies] canvas')
+  await page.waitForSelector('[data-chart=visitors] canvas')
+  await page.waitForSelector('#state[data-is=live]')
+  await page.getByText('nothing was refused').waitFor()
+  const empty = await places(page)
 
   await page.locator('#load').fill('3')
   await until(port, 'goodput with gates', ({ offered, good }) => offered > 2_000 && good > 0.22 * offered)
-  await page.waitForSelector('[data-chart=refusals] canvas')
+  await page.waitForSelector('[data-chart=refusals] .legend b')
+  assert.equal(await places(page), empty)
   const before = await drawn(page, 'replies')
 
   await page.locator('#concurrency').uncheck()
@@ -58,4 +67,11 @@ test('the page: charts move, the gates off and on again at 3×', { skip: without
     await page.screenshot({ path: process.env.SCREENSHOT })
   }
   assert.deepEqual(errors, [])
+
+  // Colours are read anew, and nothing is wider than a telephone.
+  await page.emulateMedia({ colorScheme: 'light' })
+  await page.setViewportSize({ width: 360, height: 740 })
+  assert.equal(await page.evaluate('document.documentElement.scrollWidth'), 360)
+  child.kill('SIGKILL')
+  await page.waitForSelector('#state[data-is=lost]')
 })

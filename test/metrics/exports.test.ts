@@ -38,6 +38,8 @@ for (const name of ['prom-client', '@prometheus-io/client']) {
     assert.match(text, /^http_server_request_duration_seconds_count\{http_request_method="GET",http_route="\/",http_response_status_code="?200"?\} 1$/m)
     assert.match(text, /^fastify_connections_opened_total 0$/m)
     assert.match(text, /^added_later 7$/m)
+    // Of a cluster counts are added up; of several loops the latest is the one to know of.
+    assert.deepEqual(['fastify_connections_opened_total', 'nodejs_eventloop_delay_p99_seconds'].map(name => registry.getSingleMetric(name).aggregator), ['sum', 'max'])
     registry.setContentType(Registry.OPENMETRICS_CONTENT_TYPE)
     const open = await registry.metrics()
     assert.match(open, /^# TYPE fastify_connections_opened counter$/m)

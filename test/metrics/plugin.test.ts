@@ -56,6 +56,15 @@ test('requests count by method, route and status: HEAD, 404s and failures too', 
   assert.equal(active(app), 0)
 })
 
+test('a snapshot stands still', async t => {
+  const app = await measured(t, {}, app => { app.get('/', async () => 'ok') })
+  await app.inject('/')
+  const [{ points }] = app.surgeMetrics.snapshot().filter(({ instrument }) => instrument.name === 'http.server.request.duration') as [any]
+  await app.inject('/')
+  assert.equal(points[0].value.count, 1)
+  assert.equal(requests(app, 'GET', '/', 200), 2)
+})
+
 test('methods that OpenTelemetry does not know are one, however many there are', async t => {
   const app = await measured(t, {}, app => {
     for (const method of ['PROPFIND', 'REPORT']) app.addHttpMethod(method)
