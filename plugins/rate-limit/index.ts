@@ -1,6 +1,6 @@
 // Limits what one client may ask for in a window of time: every route, HEAD and 404s too, before anything is spent on
 // the request. It prevents one client from using up what is meant for all.
-import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
+import type { FastifyInstance, FastifyReply, FastifyRequest, RouteOptions } from 'fastify'
 import { admissionOf, type Stage } from '../shared/admission.ts'
 import { systemClock } from '../shared/clock.ts'
 import { definePlugin } from '../shared/define-plugin.ts'
@@ -8,6 +8,7 @@ import { BadOption, QuotaUnavailable } from '../shared/errors.ts'
 import { optionsOf } from '../shared/fastify-internals.ts'
 import { instrumentsOf } from '../shared/instruments.ts'
 import { watchForLater } from '../shared/late-clash.ts'
+import { routeOf, type RouteFacts } from '../shared/route.ts'
 import { ticketOf } from '../shared/ticket.ts'
 import { trustProxyWarning } from '../shared/trust-proxy.ts'
 import type { Claim, Verdict } from './counter.ts'
@@ -44,8 +45,13 @@ function judgeLate (request: FastifyRequest, limit: Limit, dryRun: boolean, done
   else endIfOver(ticket)
 }
 
+function isLate (hook: Quota['hook']): hook is LateHook {
+  return hook !== undefined && hook !== 'onRequest'
+}
+
 function rateLimitStage (app: FastifyInstance, limits: Limits, options: RateLimit, dryRun: boolean): Stage<Limit> {
-  const hooked = new Set<LateHook>()
+  /** The routes that have the decision as the last of their own hooks. */
+  const late = new Map<string, LateHook>()
   const warned = new Set<string>()
   let booted = false
 
@@ -55,23 +61,44 @@ function rateLimitStage (app: FastifyInstance, limits: Limits, options: RateLimi
     app.log.warn(`The keyGenerator of ${where} runs before your own hooks and sees nothing of what they set, such as the user of an auth hook. Pass \`hook: 'preHandler'\` to run behind them, or \`hook: 'onRequest'\` if it needs nothing of theirs.`)
   }
 
-  /** Instance hooks cost every route, so there is one only where somebody asked for it. */
-  function addLateHook (hook: Quota['hook'], where: string): void {
-    if (hook === undefined || hook === 'onRequest' || hooked.has(hook)) return
-    if (booted) {
-      app.log.warn(`${where} was declared before the rate limit and asks for its hook '${hook}', which nobody else does: it is limited in onRequest.`)
-      return
-    }
-    hooked.add(hook)
+  function judgeHere (request: FastifyRequest, hook: LateHook, done: Done): void {
+    const limit = limitOf(app, stage, request)
+    if (limit !== undefined && limit.quota.hook === hook) judgeLate(request, limit, dryRun, done)
+    else done()
+  }
 
-    function surgeLateRateLimit (request: FastifyRequest, done: Done): void {
-      const limit = limitOf(app, stage, request)
-      if (limit !== undefined && limit.quota.hook === hook) judgeLate(request, limit, dryRun, done)
-      else done()
-    }
+  /** On the route, where they run behind all hooks of the app and those that the route has. One each, so that a route has it once. */
+  const ofRoutes: Record<LateHook, (...args: any[]) => void> = {
+    preParsing: function surgeRateLimit (request, _reply, _payload, done) { judgeHere(request, 'preParsing', done) },
+    preValidation: function surgeRateLimit (request, _reply, done) { judgeHere(request, 'preValidation', done) },
+    preHandler: function surgeRateLimit (request, _reply, done) { judgeHere(request, 'preHandler', done) }
+  }
 
-    if (hook === 'preParsing') app.addHook('preParsing', (request, _reply, _payload, done) => surgeLateRateLimit(request, done))
-    else app.addHook(hook as 'preHandler', (request, _reply, done) => surgeLateRateLimit(request, done))
+  function surgeLateRoute (route: RouteOptions): void {
+    const hook = late.get(routeOf({ ...route.config, url: route.url, method: route.method }).key)
+    if (hook === undefined) return
+    // A new array: GET hands its own on to its HEAD.
+    const own = [route[hook] ?? []].flat() as ((...args: any[]) => void)[]
+    if (!own.includes(ofRoutes[hook])) route[hook] = [...own, ofRoutes[hook]] as any
+  }
+
+  /** 404s have no route, and those declared earlier are not heard of: for them it is a hook of the app. */
+  function addCommonHook (hook: LateHook): void {
+    function surgeRateLimitOfOthers (request: FastifyRequest, done: Done): void {
+      if (late.has(admissionOf(app).route(request).key)) done()
+      else judgeHere(request, hook, done)
+    }
+    if (hook === 'preParsing') app.addHook('preParsing', (request, _reply, _payload, done) => surgeRateLimitOfOthers(request, done))
+    else app.addHook(hook as 'preHandler', (request, _reply, done) => surgeRateLimitOfOthers(request, done))
+  }
+
+  function declareHook ({ hook }: Quota, { key }: RouteFacts): void {
+    if (!isLate(hook)) return
+    if (!booted) late.set(key, hook)
+    else if (!late.has(key) && hook !== options.hook && !warned.has(key)) {
+      warned.add(key)
+      app.log.warn(`${key} was declared before the rate limit and asks for its hook '${hook}': it is limited in onRequest.`)
+    }
   }
 
   const stage: Stage<Limit> = {
@@ -82,20 +109,23 @@ function rateLimitStage (app: FastifyInstance, limits: Limits, options: RateLimi
       const quota = limits.declare(setting, route)
       if (quota === undefined) return
       if (quota.keyGenerator !== options.keyGenerator) warnOfKey(quota, route.key)
-      addLateHook(quota.hook, route.key)
+      declareHook(quota, route)
     },
 
     configure: (setting, route) => limits.of(setting, route),
 
     enter (ticket, limit) {
       const { hook } = limit.quota
-      if (hook !== undefined && hook !== 'onRequest' && hooked.has(hook)) return true
+      if (isLate(hook) && (hook === options.hook || late.has(ticket.route.key))) return true
       return judge(ticket, limit, dryRun)
     }
   }
 
   warnOfKey(options, 'the rateLimit options')
-  addLateHook(options.hook, 'the rateLimit options')
+  if (isLate(options.hook)) addCommonHook(options.hook)
+  // Behind the admission's own, which has each route checked: so it is known what hook the route asks for.
+  admissionOf(app)
+  app.addHook('onRoute', surgeLateRoute)
   app.addHook('onReady', async () => { booted = true })
   return stage
 }

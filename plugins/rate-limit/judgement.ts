@@ -69,14 +69,15 @@ function settle (ticket: Ticket, { quota, headers, refusals, decisions }: Limit,
   quota.onExceeded?.(request, key)
   if (outcome === 'banned') quota.onBanReach?.(request, key)
   tell(reply, headers, verdict)
-  const seconds = wholeSeconds(verdict.wait)
+  // Of a wait that is a nanosecond above a second two: it must never be too short.
+  const seconds = Math.ceil(verdict.wait / 1000)
   if (quota.errorResponseBuilder !== undefined) {
     const error = quota.errorResponseBuilder(request, {
       statusCode: refusal.statusCode,
       ban: outcome === 'banned',
       max: verdict.told.policy.max,
       ttl: Math.ceil(verdict.wait),
-      after: format(seconds * 1000, true)
+      after: format(wholeSeconds(verdict.wait) * 1000, true)
     }) as object | undefined
     if (error !== undefined && error !== null) {
       if (headers.retryAfter) reply.header('retry-after', jitteredRetryAfter(seconds))

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { subscribe, unsubscribe } from 'node:diagnostics_channel'
 import { test, type TestContext } from 'node:test'
-import Fastify, { type FastifyInstance, type FastifyServerOptions, type InjectOptions } from 'fastify'
+import Fastify, { type FastifyInstance, type FastifyRequest, type FastifyServerOptions, type InjectOptions } from 'fastify'
 import officialRateLimit from '@fastify/rate-limit'
 import concurrency from '../../plugins/concurrency/index.ts'
 import rateLimit, { type RateLimitOptions } from '../../plugins/rate-limit/index.ts'
@@ -77,6 +77,30 @@ test('Retry-After is an integer, never below the true wait, and spread', async t
   }
   assert.ok(Math.min(...seen) >= 30 && Math.max(...seen) <= 46, String([...seen]))
   assert.ok(seen.size > 1)
+})
+
+test('who comes back after Retry-After is admitted, whatever the quota and its penalties', async t => {
+  const clock = holdMonotonicClock(t)
+  t.mock.method(Math, 'random', () => 0)
+  const quotas: RateLimitOptions[] = [
+    { max: 7, timeWindow: 1000 }, { max: 3, timeWindow: '1 minute', burst: 1 }, { max: 600_000, timeWindow: 7, burst: 2 },
+    { max: 10, timeWindow: '1 hour', cost: 4 }, { max: 2, timeWindow: 1500, ban: 1 }, { max: 1, timeWindow: 900, continueExceeding: true },
+    { max: 2, timeWindow: 2500, exponentialBackoff: true, ban: 2 },
+    { timeWindow: undefined, policies: [{ max: 3, timeWindow: '1 s' }, { max: 4, timeWindow: 61_001 }, { max: 1000, timeWindow: '1 h' }] }
+  ]
+  for (const quota of quotas) {
+    const app = await limited(t, quota)
+    for (let round = 0; round < 12; round++) {
+      let refused = await app.inject('/')
+      for (let i = 0; i < 5 && refused.statusCode === 200; i++) refused = await app.inject('/')
+      if (refused.statusCode === 200) continue
+      // Asks again at once, up to three times, and then waits as long as it was told last.
+      for (let i = round % 4; i > 0; i--) refused = await app.inject('/')
+      clock.advance(Number(refused.headers['retry-after']) * 1000)
+      assert.equal((await app.inject('/')).statusCode, 200, JSON.stringify(quota))
+      clock.advance(round * 137.3)
+    }
+  }
 })
 
 test('404s, OPTIONS and methods that nobody declared are limited, on the same counter as the routes', async t => {
@@ -267,6 +291,36 @@ for (const hook of ['preParsing', 'preValidation', 'preHandler'] as const) {
     assert.deepEqual(seen, [200, 200, 429, 429])
     await eventually(() => app.concurrency.stats().inflight === 0, 'slots back')
     assert.equal(app.concurrency.stats().orphans, 0)
+  })
+}
+
+for (const [hook, where] of [['preParsing', 'plugin'], ['preValidation', 'route'], ['preHandler', 'plugin'], ['preHandler', 'route'], ['preHandler', 'group']] as const) {
+  test(`hook: '${hook}' of the ${where} runs behind hooks that were added later, those of a context below, and the route's own; HEAD once`, async t => {
+    const app = Fastify()
+    t.after(() => app.close())
+    const keyGenerator = (request: any) => request.user.id
+    const rule = { max: 1, hook, keyGenerator, groupId: where === 'group' ? 'g' : undefined }
+    await app.register(rateLimit, where === 'plugin' ? rule : { global: false })
+    const config: { rateLimit?: typeof rule } = where === 'plugin' ? {} : { rateLimit: rule }
+    app.decorateRequest('user', null)
+    const seen: string[] = []
+    const authenticate = (by: string) => async (request: FastifyRequest) => {
+      seen.push(by)
+      ;(request as any).user = { id: `${by} ${request.headers['x-user'] as string}` }
+    }
+    app.get('/route', { config, [hook]: authenticate('route') }, async () => 'ok')
+    app.get('/routes', { config, [hook]: [authenticate('first'), authenticate('last')] }, async () => 'ok')
+    app.register(async child => {
+      child.get('/child', { config }, async () => 'ok')
+      child.addHook(hook as 'preHandler', authenticate('child'))
+    })
+    const requests: [method: 'GET' | 'HEAD', url: string, user: string][] = [
+      ['GET', '/route', 'ann'], ['GET', '/route', 'bob'], ['GET', '/route', 'ann'],
+      ['HEAD', '/routes', 'ann'], ['GET', '/routes', 'ann'],
+      ['GET', '/child', 'ann'], ['HEAD', '/child', 'bob'], ['HEAD', '/child', 'ann']
+    ]
+    assert.deepEqual(await statuses(app, requests.map(([method, url, user]) => ({ method, url, headers: { 'x-user': user } }))), [200, 200, 429, 200, 429, 200, 200, 429])
+    assert.deepEqual(seen.slice(0, 4), ['route', 'route', 'route', 'first'])
   })
 }
 
