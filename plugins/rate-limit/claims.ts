@@ -1,7 +1,7 @@
 // What a quota asks of one request: who it is, how much it may have, what it costs. Everything is worked out at once
 // where the app's own functions answer at once; a promise is made only where one of them does.
-import { isIP } from 'node:net'
 import { parse } from '@lukeed/ms'
+import { listed, type AddressKey } from './allow-list.ts'
 import type { Claim, OnStoreError } from './counter.ts'
 import { Policy } from './gcra.ts'
 
@@ -24,9 +24,6 @@ export interface ClaimOptions<Request> {
   ipv6Subnet: number
   onStoreError: OnStoreError
 }
-
-/** The client's address as a key: IPv6 by its prefix, mapped IPv4 as IPv4. */
-export type AddressKey = (address: string, ipv6Subnet: number) => string
 
 export class Claims<Request extends { ip: string | undefined }> {
   readonly #options: ClaimOptions<Request>
@@ -112,13 +109,4 @@ function policyOf (max: unknown, window: unknown, burst: number | undefined): Po
 
 export function isPromise<T> (value: T | Promise<T>): value is Promise<T> {
   return typeof value === 'object' && value !== null && typeof (value as Promise<T>).then === 'function'
-}
-
-/** An address in a list means that address: its /64, which is the key, would never equal it. */
-function listed<Request extends { ip: string | undefined }> (list: readonly string[], addressKey: AddressKey): ByRequest<Request, boolean> {
-  const keys = new Set(list)
-  const addresses = new Set(list.filter(item => isIP(item) !== 0).map(address => addressKey(address, 128)))
-  return function inAllowList (request, key) {
-    return keys.has(String(key)) || (addresses.size > 0 && addresses.has(addressKey(request.ip ?? '', 128)))
-  }
 }

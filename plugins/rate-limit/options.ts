@@ -31,7 +31,7 @@ export interface Quota {
   keyGenerator: ((request: FastifyRequest) => string | number | Promise<string | number>) | undefined
   /** Bits of an IPv6 address that make one client. An integer from 0 to 128. @default 64 */
   ipv6Subnet: number
-  /** Keys or addresses that are not limited, or a function of (request, key). @default nobody */
+  /** Keys, addresses or prefixes such as '10.0.0.0/8' that are not limited, or a function of (request, key). @default nobody */
   allowList: readonly string[] | ByRequest<boolean> | undefined
   /** Refusals after which a client is shut out with 403 for a window, counted until its quota is whole again. An integer ≥ 0; -1 never. @default -1 */
   ban: number
@@ -147,7 +147,7 @@ const defaults: RateLimit = {
 }
 
 const addresses: Rule = {
-  expects: 'a list of keys or addresses',
+  expects: 'a list of keys, addresses or prefixes',
   accepts: value => Array.isArray(value) && value.every(item => typeof item === 'string')
 }
 
