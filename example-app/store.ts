@@ -11,6 +11,22 @@ function keyOf (id: number): string {
   return `product!${String(id).padStart(6, '0')}`
 }
 
+/**
+ * One write of a batch. A class, because V8 learns that the objects of a literal outlive a collection when one falls between a
+ * batch's making and its end, and makes all later ones in the old generation. There they wait for a full collection, dead,
+ * with their products: an import of 40 MB took 66 MB instead of 23.
+ */
+class Put {
+  readonly type = 'put'
+  readonly key: string
+  readonly value: Product
+
+  constructor (product: Product) {
+    this.key = keyOf(product.id)
+    this.value = product
+  }
+}
+
 export class Store {
   readonly #db: ClassicLevel<string, any>
   #version = 0
@@ -54,7 +70,7 @@ export class Store {
       // From the clock, so that a store that was deleted and made anew doesn't use the versions of the old one again.
       const version = Math.max(Date.now(), this.#version + 1)
       await this.#db.batch([
-        ...products.map(product => ({ type: 'put' as const, key: keyOf(product.id), value: product })),
+        ...products.map(product => new Put(product)),
         { type: 'put', key: VERSION_KEY, value: version }
       ])
       this.#version = version
