@@ -30,10 +30,16 @@ declare module 'fastify' {
     jsonStream?: boolean | RouteJsonStreamOptions
   }
   interface FastifyRequest {
-    /** The elements of the body, as they arrive. Once a request, on routes with `config.jsonStream`. */
-    jsonStream: <T = unknown>() => JsonStream<T>
+    /**
+     * The elements of the body, as they arrive. Once a request, on routes with `config.jsonStream`. They are of the type that
+     * `Body`, or the schema by a type provider, gives the elements of the array; where it is no array, as with a `path`, name theirs.
+     */
+    jsonStream: <T = ElementOf<this['body']>>() => JsonStream<T>
   }
 }
+
+/** What the body is an array of, if it is one. */
+export type ElementOf<Body> = unknown extends Body ? unknown : Body extends ReadonlyArray<infer Element> ? Element : unknown
 
 const JSON_TYPE = 'application/json'
 const LINE_TYPES = ['application/x-ndjson', 'application/jsonl']

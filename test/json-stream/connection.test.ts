@@ -100,7 +100,7 @@ test('a body that came whole: its status, its code, and the next request on its 
 test('a body whose end does not come is refused as soon as it can be, and a refusal of it closes', async t => {
   const { port } = await listen(t, routes)
   for (const row of table) {
-    if (row.unended === false || row.status !== 400) continue
+    if (row.unended === false || (row.status !== 400 && row.status !== 413)) continue
     const client = new RawClient(port)
     client.start(row.path ?? '/import', row.headers)
     client.chunk(row.code === 'ENCODING' ? row.body : Buffer.concat([Buffer.from(row.body as string), Buffer.from(' ')]))
@@ -109,6 +109,28 @@ test('a body whose end does not come is refused as soon as it can be, and a refu
     assert.match(received, /connection: close/i, row.name)
     await client.closed
   }
+})
+
+test('bytes that no Content-Length announced are refused when they have come, behind the elements before them, and the rest is not read', async t => {
+  const { port } = await listen(t, app => {
+    app.post('/import', { config: { jsonStream: { limits: { maxBytes: 8 } } } }, async (request, reply) => {
+      const rows: unknown[] = []
+      try {
+        for await (const row of request.jsonStream()) rows.push(row)
+      } catch (error: any) {
+        return await reply.code(error.statusCode).send({ code: error.code, rows })
+      }
+    })
+    app.get('/next', async () => 'the next one')
+  })
+  const client = new RawClient(port)
+  client.start('/import')
+  client.chunk('[1,2,')
+  client.chunk('3,4,5')
+  assert.match(await client.until(/\r\n\r\n.*}/s), /^HTTP\/1.1 413[^]*connection: close[^]*{"code":"FST_SURGE_JSON_TOO_LARGE","rows":\[1,2,3\]}/)
+  client.socket.write('0\r\n\r\nGET /next HTTP/1.1\r\nhost: localhost\r\n\r\n')
+  await client.closed
+  assert.doesNotMatch(client.received, /the next one/)
 })
 
 test('silence in the middle of a body is a 408, and closes', async t => {

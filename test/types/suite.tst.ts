@@ -1,4 +1,4 @@
-import Fastify, { type FastifyContextConfig, type FastifyInstance } from 'fastify'
+import Fastify, { type FastifyContextConfig, type FastifyInstance, type FastifyTypeProvider } from 'fastify'
 import { describe, expect, test } from 'tstyche'
 import surge, { concurrency, serverOptions, type Concurrency, type GateStats, type LifecycleDecorator, type RequestDeadline, type SurgeOptions } from '../../plugins/index.ts'
 
@@ -75,6 +75,27 @@ describe('decorators', () => {
       expect(rows.index).type.toBe<number>()
       expect(rows.bytesRead).type.toBe<number>()
       for await (const row of request.jsonStream()) expect(row).type.toBe<unknown>()
+    })
+  })
+
+  test('request.jsonStream() takes the type of its elements from Body, or from the schema by a type provider', () => {
+    interface Row { id: number }
+    app.post<{ Body: Row[] }>('/', { config: { jsonStream: true } }, async request => {
+      for await (const row of request.jsonStream()) expect(row).type.toBe<Row>()
+      for await (const batch of request.jsonStream().batches()) expect(batch).type.toBe<Row[]>()
+      for await (const row of request.jsonStream<string>()) expect(row).type.toBe<string>()
+    })
+    app.post<{ Body: { rows: Row[] } }>('/', { config: { jsonStream: { path: 'rows' } } }, async request => {
+      for await (const row of request.jsonStream()) expect(row).type.toBe<unknown>()
+    })
+    // As the type providers of json-schema-to-ts, TypeBox and Zod are made.
+    type Value<Schema> = Schema extends { type: 'integer' } ? number : Schema extends { type: 'string' } ? string
+      : Schema extends { type: 'array', items: infer Items } ? Array<Value<Items>>
+        : Schema extends { type: 'object', properties: infer Properties } ? { [Key in keyof Properties]: Value<Properties[Key]> } : unknown
+    interface Provider extends FastifyTypeProvider { validator: Value<this['schema']> }
+    const body = { type: 'array', items: { type: 'object', properties: { id: { type: 'integer' }, name: { type: 'string' } } } } as const
+    app.withTypeProvider<Provider>().post('/', { config: { jsonStream: true }, schema: { body } }, async request => {
+      for await (const row of request.jsonStream()) expect(row).type.toBe<{ readonly id: number, readonly name: string }>()
     })
   })
 })
