@@ -61,3 +61,36 @@ export class Downstream {
     this.#arm()
   }
 }
+
+/** The same with service times that differ: who came first starts first, on the slot that is free first. */
+export class VariedDownstream {
+  readonly #freeAt: Float64Array
+  readonly #calls = new Map<NodeJS.Timeout, (error: Error) => void>()
+
+  constructor (slots: number) {
+    this.#freeAt = new Float64Array(slots)
+  }
+
+  call (serviceMs: number): Promise<void> {
+    const slot = this.#freeAt.indexOf(Math.min(...this.#freeAt))
+    const now = performance.now()
+    const ends = Math.max(now, this.#freeAt[slot]!) + serviceMs
+    this.#freeAt[slot] = ends
+    return new Promise((resolve, reject) => {
+      const timer = setTimeout(() => {
+        this.#calls.delete(timer)
+        resolve()
+      }, Math.max(1, Math.round(ends - now)))
+      this.#calls.set(timer, reject)
+    })
+  }
+
+  reset (): void {
+    for (const [timer, reject] of this.#calls) {
+      clearTimeout(timer)
+      reject(new Error('the downstream was reset'))
+    }
+    this.#calls.clear()
+    this.#freeAt.fill(0)
+  }
+}

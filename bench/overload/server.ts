@@ -2,7 +2,7 @@
 // process that is warm.
 import type { AddressInfo } from 'node:net'
 import type { FastifyInstance } from 'fastify'
-import type { Downstream } from './downstream.ts'
+import type { Downstream, VariedDownstream } from './downstream.ts'
 import { build, type VariantName } from './variants.ts'
 import { optionsOf, workloads, type Facts, type Workload, type WorkloadName } from './workloads.ts'
 
@@ -24,7 +24,7 @@ const [variant, workload] = process.argv.slice(2) as [VariantName, WorkloadName]
 const CLOSES_WITHIN = 3000
 
 let app: FastifyInstance
-let downstreams: Downstream[] = []
+let downstreams: Array<Downstream | VariedDownstream> = []
 
 const server: { [Question in keyof Server]: (facts: Facts) => Promise<ReturnType<Server[Question]>> } = {
   async open (facts) {

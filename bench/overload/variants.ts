@@ -2,7 +2,7 @@
 import Fastify, { type FastifyInstance } from 'fastify'
 import surge, { serverOptions, type SurgeOptions } from 'fastify-surge'
 
-export type VariantName = 'bare' | 'under-pressure' | 'cap' | 'tuned' | 'defaults' | 'no gate' | 'no pressure' | 'own port'
+export type VariantName = 'bare' | 'under-pressure' | 'cap' | 'tuned' | 'defaults' | 'no gate' | 'no pressure' | 'own port' | `limit ${10 | 16 | 32 | 64}`
 
 export const titles: Record<VariantName, string> = {
   bare: 'bare Fastify',
@@ -12,7 +12,11 @@ export const titles: Record<VariantName, string> = {
   defaults: 'fastify-surge, defaults only',
   'no gate': 'fastify-surge without its gate',
   'no pressure': 'fastify-surge, its gate alone decides',
-  'own port': 'fastify-surge, lifecycle.port'
+  'own port': 'fastify-surge, lifecycle.port',
+  'limit 10': 'fastify-surge, limit: 10',
+  'limit 16': 'fastify-surge, limit: 16',
+  'limit 32': 'fastify-surge, limit: 32',
+  'limit 64': 'fastify-surge, limit: 64'
 }
 
 const CAP = 8

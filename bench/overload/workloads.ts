@@ -1,7 +1,9 @@
 // What the servers do for a request, and how each workload's gate is tuned.
 import type { FastifyInstance } from 'fastify'
 import type { SurgeOptions } from 'fastify-surge'
-import { Downstream } from './downstream.ts'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { Downstream, VariedDownstream } from './downstream.ts'
+import { lognormal, randomOf } from './simulation/engine.ts'
 
 /** Facts that a scenario measures first and its server needs. */
 export interface Facts {
@@ -13,7 +15,7 @@ export interface Facts {
 
 export interface Workload {
   /** Declares its routes. What it returns is reset at the end of a run. */
-  routes: (app: FastifyInstance, facts: Facts) => Downstream[]
+  routes: (app: FastifyInstance, facts: Facts) => Array<Downstream | VariedDownstream>
   /** fastify-surge's options for it, by variant; `defaults` has none but what says what the app is. */
   options?: (facts: Facts) => Record<string, object>
 }
@@ -28,6 +30,10 @@ export const FLOODED_SERVICE = 50
 export const FLOODED_CAPACITY = 1000 / FLOODED_SERVICE * SLOTS
 const TUNED_FLOODED = { limit: 11, maxQueue: 20, maxWait: 150, target: 50 }
 
+/** When the stepping downstream becomes slower, and is itself again. */
+export const SLOWER_AT = 4000
+export const ITSELF_AT = 9000
+
 const TUNED = { limit: 11, maxQueue: 20, maxWait: 60, target: 20 }
 const LIVEZ_BUSY = 2
 
@@ -38,6 +44,21 @@ function calling (slots: number, serviceMs: number) {
     app.get('/', async () => {
       await downstream.call()
       return { hello: 'world' }
+    })
+    return [downstream]
+  }
+}
+
+const HELLO = { hello: 'world' }
+
+/** One route that calls one downstream, for as long as `ms` draws. */
+function drawing (ms: (random: () => number) => number) {
+  return function routes (app: FastifyInstance): VariedDownstream[] {
+    const downstream = new VariedDownstream(SLOTS)
+    const random = randomOf(1)
+    app.get('/', async () => {
+      await downstream.call(ms(random))
+      return HELLO
     })
     return [downstream]
   }
@@ -121,6 +142,56 @@ export const workloads = {
     })
   },
 
+  lognormal: {
+    routes: drawing(random => lognormal(random, SERVICE, 1))
+  },
+
+  bimodal: {
+    routes: drawing(random => random() < 0.1 ? 155 : 5)
+  },
+
+  /** Of five requests one is to the slow route. */
+  mixed: {
+    routes (app) {
+      const downstream = new VariedDownstream(SLOTS)
+      for (const [url, ms] of [['/', 5], ['/slow', 80]] as const) {
+        app.get(url, async () => {
+          await downstream.call(ms)
+          return HELLO
+        })
+      }
+      return [downstream]
+    }
+  },
+
+  /** A call that queues nowhere between two halves of computing: what queues is the loop. */
+  'cpu and io': {
+    routes (app) {
+      app.get('/', async () => {
+        burn(1)
+        await sleep(10)
+        burn(1)
+        return HELLO
+      })
+      return []
+    }
+  },
+
+  /** Its downstream takes twice as long from 4 s on behind the first call, and is itself again at 9 s. */
+  stepping: {
+    routes (app) {
+      const downstream = new VariedDownstream(SLOTS)
+      let first: number | undefined
+      app.get('/', async () => {
+        const since = performance.now() - (first ??= performance.now())
+        await downstream.call(since >= SLOWER_AT && since < ITSELF_AT ? 2 * SERVICE : SERVICE)
+        return HELLO
+      })
+      return [downstream]
+    },
+    options: () => ({ tuned: { concurrency: TUNED } })
+  },
+
   /** Calls of five seconds to a downstream that has room for them all. */
   long: {
     routes: calling(5000, 5000)
@@ -150,5 +221,7 @@ export const workloads = {
 export type WorkloadName = keyof typeof workloads
 
 export function optionsOf (workload: WorkloadName, variant: string, facts: Facts): SurgeOptions {
+  const limit = /^limit (\d+)$/.exec(variant)
+  if (limit !== null) return { concurrency: { limit: Number(limit[1]) } }
   return ((workloads[workload] as Workload).options?.(facts)[variant === 'no pressure' ? 'tuned' : variant] ?? {}) as SurgeOptions
 }

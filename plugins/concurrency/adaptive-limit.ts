@@ -40,7 +40,7 @@ const DOUBLING_MS = 80
 const ROUND_MS = 50
 const ROUND_CLAIMS = 50
 const CLEAR_CLAIMS = 20
-/** Fewer do not stand in the way of a doubling. */
+/** Fewer say nothing yet of a doubling: the last round does. */
 const FEW_CLAIMS = 4
 const PROBE_MS = 5_000
 const IDLE_MS = 2_000
@@ -79,6 +79,8 @@ export class AdaptiveLimit implements Limit {
   #lastVerdict = 0
   /** Most in flight since somebody had to wait, or the last verdict. */
   #most = 0
+  /** The last round's verdict. */
+  #queue = false
   #trial: Trial | undefined
 
   constructor ({ min, max, maxWait }: { min: number, max: number, maxWait: number }) {
@@ -99,9 +101,10 @@ export class AdaptiveLimit implements Limit {
     if (now >= this.#silent) {
       this.#trial = undefined
       this.#nextRound(now)
+      this.#queue = false
     }
     this.searching = orphans <= ORPHANS * inflight
-    if (this.searching && (this.#round.count < FEW_CLAIMS || !this.#round.queue)) this.#set(2 * this.current)
+    if (this.searching && !(this.#round.count < FEW_CLAIMS ? this.#queue : this.#round.queue)) this.#set(2 * this.current)
   }
 
   /** When nothing is known any more, if nobody ends until then. */
@@ -129,6 +132,7 @@ export class AdaptiveLimit implements Limit {
     const round = this.#round
     const { stretch, tolerance, inflight, queue } = round
     if (round.count < ROUND_CLAIMS && stretch < tolerance + 3 * round.noise) return
+    this.#queue = queue
     const interval = Math.max(PROBE_MS, 20 * round.usual)
     const fewer = Math.min(this.current - 1, inflight * Math.max(0.5, Math.exp((tolerance - stretch) / 2)))
 

@@ -25,8 +25,6 @@ interface Route {
 }
 
 export class ServiceTimes {
-  /** Milliseconds of a claim in the last round, on average. */
-  usual = 0
   /** Claims of this round. */
   count = 0
   /** Most in flight that one of them met. */
@@ -35,6 +33,7 @@ export class ServiceTimes {
   /** Those of this round. */
   readonly #seen: Route[] = []
   #mark = 0
+  #usual = 0
   #weight = 0
   #weightSquares = 0
   #stretch = 0
@@ -71,6 +70,9 @@ export class ServiceTimes {
 
   /** In flight as the claims met it: the queue that they stood in. What they leave behind would let the limit run away. */
   get inflight (): number { return this.#inflight / this.#weight }
+
+  /** Milliseconds that a claim takes without a queue, on average, by this round or the last; 0 before any. */
+  get usual (): number { return this.count > 0 ? this.#weight / this.count : this.#usual }
 
   get stretch (): number { return this.#stretch / this.#weight }
 
@@ -125,7 +127,7 @@ export class ServiceTimes {
 
   /** Begins a new round. */
   next (): void {
-    if (this.count > 0) this.usual = this.#weight / this.count
+    this.#usual = this.usual
     for (const route of this.#seen) route.sum = route.count = 0
     this.#seen.length = 0
     this.count = this.peak = this.#weight = this.#weightSquares = this.#stretch = this.#stretchSquares = 0

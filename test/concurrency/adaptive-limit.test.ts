@@ -251,3 +251,14 @@ test('the limit keeps its bounds', () => {
   assert.equal(Math.min(...limits), 12)
   assert.equal(Math.max(...limits), 30)
 })
+
+test('a queue that showed while nobody waited keeps the limit from doubling, until it is silent', () => {
+  const { limit } = new Server()
+  let now = 0
+  for (; now < 100; now++) limit.ended(20, 5, 5, 0, now, 0, 'served')
+  for (; now < 120; now++) limit.ended(60, 30, 30, 0, now, 0, 'served')
+  limit.waited(now, 32, 0)
+  assert.equal(limit.current, 32)
+  limit.waited(now + 1000, 32, 0)
+  assert.equal(limit.current, 64)
+})

@@ -1,6 +1,7 @@
 // All scenarios, in the order of the report.
 import type { Scenario } from '../scenario.ts'
 import { cost } from './cost.ts'
+import { serviceStep, sweep } from './defaults.ts'
 import { oneClient, priorities, slowDownstream } from './fairness.ts'
 import { cpu, downstream, fastDownstream } from './goodput.ts'
 import { metastable, step } from './recovery.ts'
@@ -10,6 +11,8 @@ export const scenarios: Record<string, Scenario> = {
   downstream,
   'fast-downstream': fastDownstream,
   cpu,
+  sweep,
+  'service-step': serviceStep,
   step,
   metastable,
   priorities,
