@@ -5,7 +5,8 @@
 // Claims are judged in rounds, by their stretch and its tolerance (service-times.ts). Until a queue shows, the limit is
 // searched for, and starts at 32:
 //
-//   somebody has waited for 80 ms, and no stretch > tolerance:  limit = 2 × limit      (slow start, as TCP's)
+//   somebody has waited for 80 ms, and neither this round's
+//   stretch nor, of less than 4 claims, the last's > tolerance: limit = 2 × limit      (slow start, as TCP's)
 //   stretch ≤ tolerance, and claims had to wait:                limit = 2 × most in flight
 //   nobody had to wait for 2 s:                                 limit = max(32, 2 × most in flight, limit / 2)
 //   stretch > tolerance, and nobody had to wait:                base follows slowly

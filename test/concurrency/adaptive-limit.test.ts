@@ -256,7 +256,7 @@ test('a queue that showed while nobody waited keeps the limit from doubling, unt
   const { limit } = new Server()
   let now = 0
   for (; now < 100; now++) limit.ended(20, 5, 5, 0, now, 0, 'served')
-  for (; now < 120; now++) limit.ended(60, 30, 30, 0, now, 0, 'served')
+  for (; now < 150; now++) limit.ended(60, 30, 30, 0, now, 0, 'served')
   limit.waited(now, 32, 0)
   assert.equal(limit.current, 32)
   limit.waited(now + 1000, 32, 0)
