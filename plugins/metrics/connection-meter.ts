@@ -6,7 +6,7 @@ const REQUESTS_BOUNDS = [0, 1, 2, 5, 10, 50, 100, 1_000, 10_000]
 
 const open: Instrument = { name: 'fastify.connections.open', type: 'gauge', help: 'Connections that are open' }
 const opened: Instrument = { name: 'fastify.connections.opened', type: 'counter', help: 'Connections accepted' }
-const dropped: Instrument = { name: 'fastify.connections.dropped', type: 'counter', help: 'Connections closed at once because there were maxConnections' }
+const dropped: Instrument = { name: 'fastify.connections.dropped', type: 'counter', help: 'Connections closed at once because there were too many, of all clients or of one address' }
 const requests: Instrument = { name: 'fastify.connection.requests', type: 'histogram', help: 'Requests that a connection carried, counted at its end' }
 const startDelay: Instrument = { name: 'fastify.request.start_delay', type: 'histogram', unit: 's', help: 'Time from accept to serve: since the header of a proxy, or since the connection of a first request' }
 
@@ -42,7 +42,8 @@ export class ConnectionMeter {
   }
 
   close (connection: Connection): void {
-    if (connection[kRequests] === undefined) return
+    // Ended before it was opened here: one too many of its address, say.
+    if (connection[kRequests] === undefined) return this.drop()
     this.#closed++
     this.#requests.observe(connection[kRequests])
   }

@@ -201,6 +201,18 @@ test('connections past maxConnections are counted as dropped', async t => {
   first.end()
 })
 
+test('connections past the share of their address are dropped, and not opened', async t => {
+  const app = Fastify()
+  t.after(() => app.close())
+  await app.register(surge, { serverDefaults: { maxConnectionsPerIp: 1 } })
+  const port = await listen(app)
+  const first = await RawClient.connect(port)
+  await (await RawClient.connect(port)).closed
+  await eventually(() => read(app, 'fastify.connections.dropped') === 1, 'dropped')
+  assert.deepEqual([read(app, 'fastify.connections.opened'), read(app, 'fastify.connections.open')], [1, 1])
+  first.end()
+})
+
 test('the header of a proxy says how long a request has waited; off unless named', async t => {
   const header = () => ({ 'x-request-start': `t=${(Date.now() - 300) / 1000}` })
   const trusting = await measured(t, { startHeader: 'X-Request-Start' }, app => { app.get('/', async () => 'ok') })
