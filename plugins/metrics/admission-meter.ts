@@ -72,3 +72,19 @@ function readOutcomes ({ admitted, shed, gone }: GateCounts, group: string, add:
   for (const [reason, count] of Object.entries(shed)) add(count, { group, outcome: 'shed', reason })
   add(gone, { group, outcome: 'gone' })
 }
+
+/** A context without gates of its own inherits those of the one around it, which count once. */
+export function gatesOf (contexts: Iterable<object>): Set<Gates> {
+  const gates = new Set<Gates>()
+  for (const context of contexts) {
+    const own = (context as { concurrency?: Gates }).concurrency
+    if (own !== undefined) gates.add(own)
+  }
+  return gates
+}
+
+/** The gate that a route's `config.concurrency` names. */
+export function groupOf (setting: unknown): string | undefined {
+  if (setting === false) return undefined
+  return typeof setting === 'string' ? setting : (setting as { group?: string } | undefined)?.group ?? 'default'
+}

@@ -1,8 +1,5 @@
 // Measures every request, those that were refused, aborted, unknown or HEAD too, and what lies around it: gates,
 // connections, upstreams, the runtime. Read on scrape; without it every optimisation is blind.
-import { readFileSync } from 'node:fs'
-import { createRequire } from 'node:module'
-import { monitorEventLoopDelay } from 'node:perf_hooks'
 import type { Server } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import type { FastifyInstance, FastifyReply, FastifyRequest, RouteOptions } from 'fastify'
@@ -14,18 +11,21 @@ import { listenersOf } from '../shared/fastify-internals.ts'
 import { frozen, instrumentsOf, type Family, type Instruments } from '../shared/instruments.ts'
 import { isComplete } from '../shared/reply-ends.ts'
 import { EXEMPT } from '../shared/route.ts'
-import { ticketOf } from '../shared/ticket.ts'
+import { ticketOf, type Ticket } from '../shared/ticket.ts'
 import { watchSockets } from '../shared/watch-sockets.ts'
 import { registerAcceptQueue } from './accept-queue.ts'
-import { AdmissionMeter, type Gates } from './admission-meter.ts'
+import { AdmissionMeter, gatesOf, groupOf } from './admission-meter.ts'
 import { ConnectionMeter, type Connection } from './connection-meter.ts'
 import { History } from './history.ts'
 import { toMetricProducer, type MetricProducer } from './opentelemetry.ts'
 import { readMetrics, type MetricsOptions, type PageOptions, type ResolvedOptions } from './options.ts'
+import { CSP, readPage } from './page-files.ts'
 import { ForeignMetric, type PrometheusRegistry } from './prom-client.ts'
-import { CONTENT_TYPES, formatFor, metricName, writeText, type Format } from './prometheus-text.ts'
+import { CONTENT_TYPES, formatFor, metricName } from './prometheus-text.ts'
+import { Recorder } from './recorder.ts'
 import { NO_STATUS, RequestMeter, type RouteMeter } from './request-meter.ts'
 import { Runtime } from './runtime.ts'
+import { Scrape } from './scrape.ts'
 import { describe, traceOf, type Span } from './span.ts'
 import { delaySince } from './start-time.ts'
 import { UpstreamMeter } from './upstream-meter.ts'
@@ -59,8 +59,6 @@ interface Core {
   contexts: Set<FastifyInstance>
 }
 
-const CACHED_MS = 1_000
-const PAGE_RESOLUTION_MS = 10
 const kOwn = Symbol('fastify-surge.metrics-route')
 
 function createMetrics (app: FastifyInstance, options: ResolvedOptions): Core {
@@ -98,16 +96,6 @@ function createMetrics (app: FastifyInstance, options: ResolvedOptions): Core {
   return core
 }
 
-/** A context without gates of its own inherits those of the one around it, which count once. */
-function gatesOf (contexts: Iterable<FastifyInstance>): Set<Gates> {
-  const gates = new Set<Gates>()
-  for (const context of contexts) {
-    const own = (context as { concurrency?: Gates }).concurrency
-    if (own !== undefined) gates.add(own)
-  }
-  return gates
-}
-
 function portsOf (app: FastifyInstance): Set<number> {
   return new Set(listenersOf(app).map(listener => (listener.address() as AddressInfo | null)?.port).filter(port => port !== undefined))
 }
@@ -120,42 +108,17 @@ function watchListener (listener: Server, meter: ConnectionMeter): void {
 
 function declareEndpoint (app: FastifyInstance, url: string | false, collect: () => Family[]): void {
   if (url === false) return
-  const written = new Map<Format, { text: string, at: number }>()
-
-  function text (format: Format): string {
-    const now = systemClock.now()
-    const known = written.get(format)
-    // Several scrapers, or one that is out of hand, cost one collection a second.
-    if (known !== undefined && now - known.at < CACHED_MS) return known.text
-    const text = writeText(collect(), format)
-    written.set(format, { text, at: now })
-    return text
-  }
+  const scrape = new Scrape(collect)
 
   declareOwnRoute(app, url, 'endpoint', async function surgeMetricsEndpoint (request, reply) {
     const format = formatFor(request.headers.accept)
     reply.header('content-type', CONTENT_TYPES[format]).header('cache-control', 'no-store').header('vary', 'accept')
-    return text(format)
+    return scrape.text(format, systemClock.now())
   })
 }
 
-/** Where the files of the page are, seen from `plugins/metrics` and from `dist/metrics` alike. */
-const FILES = new URL('../../plugins/metrics/page/', import.meta.url)
-const CSP = "default-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; frame-ancestors 'none'"
-
 function servePage (app: FastifyInstance, { path, script = '' }: PageOptions, instruments: Instruments): void {
-  const base = app.prefix + path
-  const uplot = createRequire(import.meta.url).resolve('uplot').replace(/[^/\\]+$/, '')
-  const escaped = (value: string): string => value.replaceAll('&', '&amp;').replaceAll('"', '&quot;')
-  const files: Array<[url: string, type: string, text: string]> = [
-    ['', 'text/html', readFileSync(new URL('index.html', FILES), 'utf8').replaceAll('BASE', () => escaped(base)).replace('SCRIPT', () => escaped(script))],
-    ['/page.js', 'text/javascript', readFileSync(new URL('page.js', FILES), 'utf8')],
-    ['/chart.js', 'text/javascript', readFileSync(new URL('chart.js', FILES), 'utf8')],
-    ['/page.css', 'text/css', readFileSync(new URL('page.css', FILES), 'utf8')],
-    ['/uplot.js', 'text/javascript', readFileSync(`${uplot}uPlot.iife.min.js`, 'utf8')],
-    ['/uplot.css', 'text/css', readFileSync(`${uplot}uPlot.min.css`, 'utf8')]
-  ]
-  for (const [url, type, text] of files) {
+  for (const { url, type, text } of readPage(app.prefix + path, script)) {
     declareOwnRoute(app, path + url, 'page', async function surgePageFile (_request, reply) {
       reply.header('content-type', `${type}; charset=utf-8`).header('cache-control', 'no-cache')
         .header('content-security-policy', CSP).header('x-content-type-options', 'nosniff')
@@ -168,19 +131,9 @@ function servePage (app: FastifyInstance, { path, script = '' }: PageOptions, in
     return { moments: history.since(Number((request.query as { since?: string }).since) || 0) }
   })
 
-  const delay = monitorEventLoopDelay({ resolution: PAGE_RESOLUTION_MS })
-  let timer: NodeJS.Timeout | undefined
-  app.addHook('onReady', async function surgeStartHistory () {
-    delay.enable()
-    timer = setInterval(function surgeRecordSecond () {
-      history.record(Date.now(), instruments.collect(), delay.count === 0 ? 0 : Math.max(0, delay.max / 1e6 - PAGE_RESOLUTION_MS))
-      delay.reset()
-    }, 1_000).unref()
-  })
-  app.addHook('onClose', async function surgeStopHistory () {
-    clearInterval(timer)
-    delay.disable()
-  })
+  const recorder = new Recorder(history, instruments)
+  app.addHook('onReady', async function surgeStartHistory () { recorder.start() })
+  app.addHook('onClose', async function surgeStopHistory () { recorder.stop() })
 }
 
 /** A route of the suite's own: never refused, not measured, hidden from swagger; the app's hooks, such as its auth, hold for it. */
@@ -194,6 +147,19 @@ function declareOwnRoute (app: FastifyInstance, url: string, option: string, han
 }
 
 function metricsStage (app: FastifyInstance, { requests, admission, connections }: Core, startHeader: string | undefined): Stage<Metered> {
+  function begin (ticket: Ticket, metered: Metered): boolean {
+    const { raw } = ticket.request
+    ticket.metered = metered
+    metered.meter.method(raw.method!).active.count++
+    // inject() has none once it is over.
+    if (raw.socket) connections.request(raw.socket as Connection, ticket.arrival)
+    if (startHeader !== undefined) {
+      const delay = delaySince(raw.headers[startHeader], Date.now())
+      if (delay !== undefined) connections.sinceHeader.observe(delay / 1000)
+    }
+    return true
+  }
+
   return {
     name: 'metrics',
     // Only read: the concurrency stage checks it.
@@ -203,17 +169,12 @@ function metricsStage (app: FastifyInstance, { requests, admission, connections 
       return { meter: requests.route(url), group: app.hasDecorator('concurrency') ? groupOf(setting) : undefined }
     },
 
-    enter (ticket, metered) {
-      const { raw } = ticket.request
-      ticket.metered = metered
-      metered.meter.method(raw.method!).active.count++
-      // inject() has none once it is over.
-      if (raw.socket) connections.request(raw.socket as Connection, ticket.arrival)
-      if (startHeader !== undefined) {
-        const delay = delaySince(raw.headers[startHeader], Date.now())
-        if (delay !== undefined) connections.sinceHeader.observe(delay / 1000)
-      }
-      return true
+    enter: begin,
+
+    /** A preflight that was answered ahead of the suite, say: it counts from here on. */
+    overtaken (ticket) {
+      const step = ticket.route.steps.find(({ stage }) => stage.name === 'metrics')
+      if (step !== undefined) begin(ticket, step.settings as Metered)
     },
 
     close (ticket) {
@@ -232,12 +193,6 @@ function metricsStage (app: FastifyInstance, { requests, admission, connections 
       method.ended((ticket.moment - ticket.arrival) / 1000, raw.headersSent ? raw.statusCode : NO_STATUS, ticket.trace)
     }
   }
-}
-
-/** The gate that a route's `config.concurrency` names. */
-function groupOf (setting: unknown): string | undefined {
-  if (setting === false) return undefined
-  return typeof setting === 'string' ? setting : (setting as { group?: string } | undefined)?.group ?? 'default'
 }
 
 /** In onSend, because @fastify/otel ends its span in the last one of the route. */

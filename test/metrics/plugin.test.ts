@@ -3,6 +3,7 @@ import { once } from 'node:events'
 import http from 'node:http'
 import net from 'node:net'
 import { test, type TestContext } from 'node:test'
+import cors from '@fastify/cors'
 import Fastify, { type FastifyInstance } from 'fastify'
 import concurrency from '../../plugins/concurrency/index.ts'
 import deadline from '../../plugins/deadline/index.ts'
@@ -54,6 +55,21 @@ test('requests count by method, route and status: HEAD, 404s and failures too', 
   assert.equal(requests(app, 'GET', undefined, 404), 3)
   assert.equal(read(app, 'fastify.request.aborted'), undefined, 'inject() is no abort')
   assert.equal(active(app), 0)
+})
+
+test('what is answered ahead of the suite counts: a preflight, and a refusal by an auth that came first', async t => {
+  const app = Fastify()
+  t.after(() => app.close())
+  await app.register(cors, { origin: 'https://shop.test' })
+  app.addHook('onRequest', async (request, reply) => request.url === '/secret' ? reply.code(401).send() : undefined)
+  await app.register(metrics)
+  app.get('/secret', async () => 'x')
+  await app.inject({ method: 'OPTIONS', url: '/secret', headers: { origin: 'https://shop.test', 'access-control-request-method': 'GET' } })
+  await app.inject('/secret')
+  assert.equal(requests(app, 'OPTIONS', '*', 204), 1)
+  assert.equal(requests(app, 'GET', '/secret', 401), 1)
+  assert.equal(active(app), 0)
+  assert.equal(read(app, 'fastify.request.aborted'), undefined)
 })
 
 test('a snapshot stands still', async t => {
