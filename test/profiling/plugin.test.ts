@@ -35,10 +35,20 @@ function hoard (): void {
   for (let i = 0; i < 50_000; i++) kept.push({ i, list: [i, i] })
 }
 
-test('a CPU profile names the function that takes the time, and no idle time', async t => {
+// fails without unfoldInlined() on Node 22 and later: its caller is named.
+test('a CPU profile names the function that takes the time, also one that V8 has inlined, and no idle time', { skip: process.env.NODE_V8_COVERAGE !== undefined && 'coverage has V8 inline as before' }, async t => {
   const { port } = await profiled(t)
-  const taken = get(port, '/profile?seconds=0.4')
   const busy = setInterval(spinHot, 5, 3e6)
+  // Hot, and optimised, before anybody profiles.
+  let calls = 0
+  await new Promise<void>(resolve => {
+    const counting = setInterval(() => {
+      if (++calls < 20) return
+      clearInterval(counting)
+      resolve()
+    }, 5)
+  })
+  const taken = get(port, '/profile?seconds=0.4')
   const reply = await taken
   clearInterval(busy)
   const { types, functions } = read(await reply.arrayBuffer())
