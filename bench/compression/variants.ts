@@ -1,9 +1,10 @@
-// What is compared: one body, sent in four ways.
+// What is compared: one body, sent in five ways.
 
-export type Variant = 'bare' | 'hand-wired' | 'surge' | 'version'
+export type Variant = 'bare' | 'ready' | 'hand-wired' | 'surge' | 'version'
 
 export const names: Record<Variant, string> = {
   bare: 'bare Fastify, plain bytes',
+  ready: 'bare Fastify, the encoded bytes and their fields ready-made',
   'hand-wired': '@fastify/etag and @fastify/compress',
   surge: 'fastify-surge/compression',
   version: 'fastify-surge/compression, by `version`'

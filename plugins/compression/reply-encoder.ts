@@ -14,7 +14,7 @@ export interface Selected {
   readonly request: FastifyRequest
   readonly reply: FastifyReply
   readonly payload: unknown
-  /** The reply's fields as they were before. */
+  /** The reply's fields, to be read only. */
   readonly fields: Fields
   readonly coding: Encoding
   /** The tags of the plain and the encoded representation. */
