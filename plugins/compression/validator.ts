@@ -16,7 +16,13 @@ export function hashFnOf (algorithm: string): HashFn {
   return payload => hashOnce(algorithm, payload, 'base64')
 }
 
-interface LastOfLength { tag: string, body: string | undefined }
+/**
+ * V8 hashes a string of more characters by its length alone, so that a Set compares it with memcmp at once, where `===`
+ * goes character by character up to Node 22: 20 against 150 µs for 200 KB.
+ */
+const HASHED_CHARACTERS = 16_383
+
+interface LastOfLength { tag: string, body: string | undefined, set: Set<string> | undefined }
 
 /** Of one body, and of all together: characters of a byte or two. */
 const REMEMBERED_CHARACTERS = 1024 * 1024
@@ -25,7 +31,7 @@ const REMEMBERED_LENGTHS = 1024
 
 /**
  * A string that comes back is known by comparing it with the last one of its length, from its third use on: for the
- * same string that costs nothing, for an equal one a tenth of a SHA-256, and for another one the first difference ends it.
+ * same string that costs nothing, for an equal one less than a SHA-256, and for another one the first difference ends it.
  */
 export class Validator {
   readonly #hash: HashFn
@@ -41,11 +47,11 @@ export class Validator {
     if (typeof payload !== 'string' || payload.length > REMEMBERED_CHARACTERS) return `"${this.#hash(payload)}"`
     const last = this.#lasts.get(payload.length)
     if (last === undefined) return this.#first(payload)
-    if (last.body === payload) return last.tag
+    if (last.set === undefined ? last.body === payload : last.set.has(payload)) return last.tag
     const tag = `"${this.#hash(payload)}"`
     if (last.body !== undefined) {
       this.#characters -= payload.length
-      last.body = undefined
+      last.body = last.set = undefined
     } else if (last.tag === tag) {
       this.#remember(payload, last)
     }
@@ -61,13 +67,14 @@ export class Validator {
   #first (payload: string): string {
     const tag = `"${this.#hash(payload)}"`
     if (this.#lasts.size >= REMEMBERED_LENGTHS) this.#forget()
-    this.#lasts.set(payload.length, { tag, body: undefined })
+    this.#lasts.set(payload.length, { tag, body: undefined, set: undefined })
     return tag
   }
 
   #remember (payload: string, last: LastOfLength): void {
     if (this.#characters + payload.length > REMEMBERED_CHARACTERS_IN_ALL) this.#forget()
     last.body = payload
+    if (payload.length > HASHED_CHARACTERS) last.set = new Set([payload])
     this.#lasts.set(payload.length, last)
     this.#characters += payload.length
   }
