@@ -18,7 +18,7 @@ export function hashFnOf (algorithm: string): HashFn {
 
 /**
  * V8 hashes a string of more characters by its length alone, so that a Set compares it with memcmp at once, where `===`
- * goes character by character up to Node 22: 20 against 150 µs for 200 KB.
+ * of Node 20 goes character by character: 20 against 150 µs for 200 KB.
  */
 const HASHED_CHARACTERS = 16_383
 
