@@ -28,6 +28,7 @@ export function varyByEncoding (vary: number | string | string[] | undefined): s
 
 /** The Vary field with these names in it as well. */
 export function addVary (vary: number | string | string[] | undefined, names: string): string {
+  if (vary === undefined || vary === names) return names
   let field = Array.isArray(vary) ? vary.join(', ') : String(vary ?? '')
   const known = new Set(field.toLowerCase().split(',').map(name => name.trim()))
   if (known.has('*')) return field
