@@ -2,11 +2,13 @@
 // request.signal are disarmed as soon as a body is read (fastify#6725, #7033). It prevents handlers that never end
 // from holding clients and slots for ever.
 import type { IncomingMessage } from 'node:http'
+import type { ServerHttp2Stream } from 'node:http2'
 import type { FastifyRequest } from 'fastify'
 import { admissionOf, type Stage } from '../shared/admission.ts'
 import { systemClock } from '../shared/clock.ts'
 import { definePlugin } from '../shared/define-plugin.ts'
 import { Clash, DeadlineExceeded } from '../shared/errors.ts'
+import { forgoHandler } from '../shared/fastify-internals.ts'
 import { prepareRefusal } from '../shared/refusal.ts'
 import { isComplete } from '../shared/reply-ends.ts'
 import { ticketOf, type Ticket } from '../shared/ticket.ts'
@@ -60,12 +62,20 @@ class TicketDeadline extends Deadline {
   readonly #counts: Core['counts'] | undefined
   watched = false
   exceeded = false
+  /** A body comes with the request. */
+  readonly hasBody: boolean
   #bytes = 0
 
   constructor (ticket: Ticket, timeout: number, counts?: Core['counts']) {
     super(timeout, ticket.arrival, systemClock)
     this.#ticket = ticket
     this.#counts = counts
+    this.hasBody = hasBody(ticket.request.raw)
+  }
+
+  /** In the waiting room nobody reads the body, whose coming in is no excuse for the time there. */
+  override remaining (now?: number): number {
+    return this.hasBody ? Math.max(0, super.remaining(now) - this.#ticket.waited) : super.remaining(now)
   }
 
   override expired (): void {
@@ -81,6 +91,7 @@ class TicketDeadline extends Deadline {
     if (ticket.headWritten || ticket.reply.sent) return
     this.exceeded = true
     this.#counts.exceeded++
+    if (ticket.started) dropRepresentation(ticket)
     ticket.refuse(refusal, false)
     // At once: a handler that heeds the signal fails in this very tick, when an onSend hook may still be at work.
     if (ticket.started) makeInert(ticket)
@@ -132,7 +143,7 @@ function deadlineStage ({ deadlines, counts }: Core, options: DeadlineSettings, 
       const now = ticket.moment
       ticket.remaining = deadline.remaining(now)
       deadline.watched = true
-      if (hasBody(raw)) {
+      if (deadline.hasBody) {
         deadline.stand()
         raw.on('end', bodyEnded)
       }
@@ -158,6 +169,8 @@ function deadlineStage ({ deadlines, counts }: Core, options: DeadlineSettings, 
 }
 
 function hasBody (raw: IncomingMessage): boolean {
+  // Bodies of HTTP/2 need no header.
+  if (raw.httpVersionMajor > 1) return (raw as unknown as { stream: ServerHttp2Stream }).stream?.endAfterHeaders === false
   return raw.headers['content-length'] !== undefined ? raw.headers['content-length'] !== '0' : raw.headers['transfer-encoding'] !== undefined
 }
 
@@ -170,12 +183,24 @@ function endBody (raw: IncomingMessage): void {
   raw.socket.once('close', () => raw.destroy(Object.assign(new Error('aborted'), { code: 'ECONNRESET' })))
 }
 
+/** Of the reply that the handler had in mind; the answer in its place has none of it. */
+const REPRESENTATION = ['accept-ranges', 'content-disposition', 'content-encoding', 'content-language', 'content-length', 'content-range', 'etag', 'expires', 'last-modified']
+
+function dropRepresentation ({ reply }: Ticket): void {
+  for (const name of REPRESENTATION) {
+    reply.removeHeader(name)
+    reply.raw.removeHeader(name)
+  }
+}
+
 /**
  * The handler may answer after the deadline did. Its reply is dropped, and seen, because its slot belongs to it until
- * then; Fastify would only log an error, and swallow a rejection without calling anybody.
+ * then; Fastify would only log an error, and swallow a rejection without calling anybody. One that has not begun, behind
+ * a hook that hung, does not begin any more.
  */
 function makeInert (ticket: Ticket): void {
-  const { reply } = ticket
+  const { request, reply } = ticket
+  forgoHandler(request, () => ticket.settle())
   reply.send = function dropLateReply (payload?: unknown) {
     discard(payload)
     ticket.settle()
@@ -201,7 +226,9 @@ export default definePlugin<DeadlineOptions, DeadlineSettings, Core>({
     app.decorate('deadline', { stats: () => ({ running: core.deadlines.size, ...core.counts }) })
     app.decorateRequest('deadline', {
       getter (this: FastifyRequest): RequestDeadline {
-        const ticket = ticketOf(this.raw)!
+        const ticket = ticketOf(this.raw)
+        // In a hook ahead of the suite.
+        if (ticket === undefined) return { signal: new AbortController().signal, remaining: () => Infinity }
         ticket.deadline ??= new TicketDeadline(ticket, Infinity)
         return ticket.deadline as TicketDeadline
       }

@@ -81,6 +81,20 @@ export function mayHaveTrailers (reply: FastifyReply): boolean {
   return trailersOf(reply) !== null
 }
 
+/** Keeps from a request what it has not come to yet, of parser, hooks and handler; `instead` is called in the place of the first of them. */
+export function forgoHandler (request: FastifyRequest, instead: () => void): void {
+  const kContext = symbolOf(request, 'fastify.context')
+  const context = contextOf(request)
+  if (kContext === undefined || context === undefined) return
+  ;(request as any)[kContext] = Object.assign(Object.create(context), {
+    preParsing: null,
+    contentTypeParser: { run: instead },
+    preValidation: null,
+    preHandler: null,
+    handler: instead
+  })
+}
+
 type ParseString = (request: any, body: string, done: (error: Error | null, body?: unknown) => void) => void
 type ParseBuffer = (request: any, body: Buffer, done: (error: Error | null, body?: unknown) => void) => void
 

@@ -72,7 +72,7 @@ function isUnseen (request: FastifyRequest, reply: FastifyReply): boolean {
 /** Sends the refusal. The reply passes the user's onSend hooks, not their error handler. `retryAfter` is this request's own wait, in seconds. */
 export function sendRefusal (request: FastifyRequest, reply: FastifyReply, refusal: Refusal, onRefused: OnRefused | undefined, retryAfter = refusal.retryAfter): void {
   if (onRefused === undefined && isUnseen(request, reply)) {
-    write(reply, refusal, retryAfter)
+    writeRefusal(reply, refusal, retryAfter)
     return
   }
   reply.code(refusal.statusCode)
@@ -87,8 +87,8 @@ export function sendRefusal (request: FastifyRequest, reply: FastifyReply, refus
   reply.send(refusal.body)
 }
 
-/** The same reply, with what earlier hooks have set. */
-function write (reply: FastifyReply, { statusCode, contentType = JSON_TYPE, body }: Refusal, retryAfter: number | undefined): void {
+/** The same reply, with what earlier hooks have set, past Fastify. */
+export function writeRefusal (reply: FastifyReply, { statusCode, contentType = JSON_TYPE, body }: Refusal, retryAfter: number | undefined): void {
   const own: Record<string, string> = { 'cache-control': 'no-store', 'content-type': contentType, 'content-length': String(Buffer.byteLength(body)) }
   if (retryAfter !== undefined) own['retry-after'] = String(jitteredRetryAfter(retryAfter))
   reply.raw.writeHead(statusCode, hasNoHeaders(reply) ? own : { ...reply.getHeaders() as Record<string, string>, ...own })

@@ -5,7 +5,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import type { Clock } from './clock.ts'
 import type { Trace } from './histogram.ts'
-import { sendRefusal, type Refusal } from './refusal.ts'
+import { sendRefusal, writeRefusal, type Refusal } from './refusal.ts'
 import { endWithReply, unwatchPipelined, watchPipelined } from './reply-ends.ts'
 import type { RouteFacts } from './route.ts'
 import type { SuiteState } from './suite-state.ts'
@@ -220,7 +220,9 @@ export class Ticket {
     this.count(refusal, dryRun)
     if (dryRun) return true
     this.refused = true
-    sendRefusal(this.request, this.reply, refusal, this.#admission.suite.onRefused, retryAfter)
+    // An onSend hook of the app may be what takes so long.
+    if (this.settled) writeRefusal(this.reply, refusal, retryAfter)
+    else sendRefusal(this.request, this.reply, refusal, this.#admission.suite.onRefused, retryAfter)
     return false
   }
 

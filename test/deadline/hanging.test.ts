@@ -1,0 +1,148 @@
+// What hangs on the way to a reply: a hook, a handler, the hooks behind it, a client that sends slowly. The deadline
+// answers for each, and nothing is begun after it.
+import assert from 'node:assert/strict'
+import { once } from 'node:events'
+import http2 from 'node:http2'
+import { test, type TestContext } from 'node:test'
+import Fastify, { type FastifyInstance, type FastifyServerOptions } from 'fastify'
+import concurrency, { type ConcurrencyOptions } from '../../plugins/concurrency/index.ts'
+import deadline, { type DeadlineOptions } from '../../plugins/deadline/index.ts'
+import { RawClient, deferred, eventually, listen } from '../support/raw-http.ts'
+
+interface Served { app: FastifyInstance, port: number, lines: string[] }
+
+async function serve (t: TestContext, options: DeadlineOptions, routes: (app: FastifyInstance) => void, gate: ConcurrencyOptions = {}, server: object = { forceCloseConnections: true }): Promise<Served> {
+  const lines: string[] = []
+  const app = Fastify({ ...server, logger: { level: 'warn', stream: { write: (line: string) => { lines.push(line) } } } } as FastifyServerOptions)
+  t.after(() => app.close())
+  await app.register(deadline, options)
+  await app.register(concurrency, gate)
+  routes(app)
+  return { app, port: await listen(app), lines }
+}
+
+test('a hook that hangs is answered for; when it goes on no handler begins, and its slot is back', async t => {
+  const gate = deferred()
+  let began = 0
+  const hang = async (): Promise<void> => { await gate.promise }
+  const fail = async (): Promise<void> => { await gate.promise; throw new Error('late') }
+  const count = async (): Promise<void> => { began++ }
+  const handler = async (): Promise<string> => { began++; return 'late' }
+  const { app, port, lines } = await serve(t, { timeout: 40 }, app => {
+    app.get('/onRequest', { onRequest: hang, preHandler: count }, handler)
+    app.get('/preHandler', { preHandler: hang }, handler)
+    app.get('/done', { preHandler: (_request, _reply, done) => { gate.promise.then(() => done()) } }, handler)
+    app.get('/fails', { preHandler: fail }, handler)
+    app.post('/preParsing', { preParsing: hang, preValidation: count }, handler)
+    app.post('/preValidation', { preValidation: hang, preHandler: count }, handler)
+    app.get('/preSerialization', { preSerialization: async (_request, _reply, payload) => { await gate.promise; return payload } }, async () => ({}))
+    app.get('/', async () => 'next')
+  })
+  const clients: RawClient[] = []
+  for (const path of ['/onRequest', '/preHandler', '/done', '/fails', '/preSerialization']) clients.push((await RawClient.connect(port)).get(path))
+  for (const path of ['/preParsing', '/preValidation']) clients.push((await RawClient.connect(port)).post(path, '{}'))
+  for (const client of clients) {
+    const { status, body } = await client.reply()
+    assert.deepEqual([status, JSON.parse(body).code], [503, 'FST_SURGE_DEADLINE'])
+  }
+  await eventually(() => app.concurrency.stats().orphans === clients.length, 'all of them are at work still')
+  gate.resolve()
+  await eventually(() => app.concurrency.stats().inflight === 0, 'every slot is back')
+  assert.deepEqual([began, app.deadline.stats()], [0, { running: 0, exceeded: 7, late: 7 }])
+  for (const client of clients) assert.equal((await client.get('/').reply()).body, 'next')
+  assert.deepEqual(lines.filter(line => !line.includes('refused')), [])
+})
+
+test('an onSend hook that hangs does not hold the answer of the deadline up', async t => {
+  const gate = deferred()
+  const { app, port, lines } = await serve(t, { timeout: 40 }, app => {
+    app.get('/', { onSend: async (_request, _reply, payload) => { await gate.promise; return payload } }, async () => ({ late: true }))
+    app.get('/next', async () => 'next')
+  })
+  const client = (await RawClient.connect(port)).get('/')
+  assert.equal(JSON.parse((await client.reply()).body).code, 'FST_SURGE_DEADLINE')
+  await eventually(() => app.concurrency.stats().inflight === 0, 'its slot is back')
+  gate.resolve()
+  assert.equal((await client.get('/next').reply()).body, 'next')
+  assert.deepEqual(lines.filter(line => !line.includes('refused')), [])
+})
+
+test('a handler that hijacks too late is heard by nobody, and gives its slot back when it ends its reply', async t => {
+  const gate = deferred()
+  const { app, port, lines } = await serve(t, { timeout: 40 }, app => {
+    app.get('/', async (_request, reply) => {
+      await gate.promise
+      reply.hijack()
+      reply.raw.writeHead(200, { 'content-type': 'text/plain' }).write('late')
+      reply.raw.end()
+    })
+    app.get('/next', async () => 'next')
+  })
+  const client = (await RawClient.connect(port)).get('/')
+  assert.equal((await client.reply()).status, 503)
+  await eventually(() => app.concurrency.stats().orphans === 1, 'an orphan')
+  gate.resolve()
+  await eventually(() => app.concurrency.stats().inflight === 0, 'its slot is back')
+  assert.equal((await client.get('/next').reply()).body, 'next')
+  assert.deepEqual(lines.filter(line => !line.includes('refused')), [])
+})
+
+test('of the reply that a handler had in mind nothing is on the answer in its place', async t => {
+  const { port } = await serve(t, { timeout: 40 }, app => {
+    app.get('/', (_request, reply) => {
+      reply.headers({ 'content-encoding': 'gzip', etag: '"mine"', 'content-length': 5, 'last-modified': new Date().toUTCString(), 'x-mine': 'stays' })
+      reply.raw.setHeader('Content-Disposition', 'attachment')
+    })
+  })
+  const { status, headers, body } = await (await RawClient.connect(port)).get('/').reply()
+  assert.equal(status, 503)
+  for (const name of ['content-encoding', 'etag', 'last-modified', 'content-disposition']) assert.equal(headers[name], undefined, name)
+  assert.deepEqual([headers['content-length'], headers['x-mine'], JSON.parse(body).code], [String(body.length), 'stays', 'FST_SURGE_DEADLINE'])
+})
+
+test('the time of a POST in the queue counts, although its body is read behind it', async t => {
+  const gate = deferred()
+  const { app, port } = await serve(t, { timeout: 5_000 }, app => {
+    app.get('/hold', async () => { await gate.promise; return 'held' })
+    app.post('/', async request => request.deadline.remaining())
+  }, { limit: 1, maxQueue: 5, maxWait: 5_000 })
+  const holder = (await RawClient.connect(port)).get('/hold')
+  await eventually(() => app.concurrency.stats().inflight === 1, 'held')
+  const began = performance.now()
+  const queued = (await RawClient.connect(port)).post('/', '{}')
+  await eventually(() => app.concurrency.stats().queued === 1, 'queued')
+  const waits = performance.now()
+  while (performance.now() < waits + 100) await new Promise(resolve => setImmediate(resolve))
+  gate.resolve()
+  await holder.reply()
+  const left = Number((await queued.reply()).body)
+  assert.ok(left <= 4_900 && left >= 5_000 - (performance.now() - began), String(left))
+})
+
+test('HTTP/2: it stands still while a body of unknown length comes in', async t => {
+  const { port } = await serve(t, { timeout: 200 }, app => {
+    app.post('/', async request => ({ left: request.deadline.remaining() }))
+  }, {}, { http2: true })
+  const client = http2.connect(`http://127.0.0.1:${port}`)
+  const request = client.request({ ':method': 'POST', ':path': '/', 'content-type': 'application/json' })
+  const response = once(request, 'response')
+  for (const byte of '{"a":1}') {
+    await new Promise(resolve => setTimeout(resolve, 50))
+    request.write(byte)
+  }
+  request.end()
+  const [{ ':status': status }] = await response
+  client.destroy()
+  assert.equal(status, 200)
+})
+
+test('a hook ahead of the suite finds no deadline yet', async t => {
+  const app = Fastify()
+  t.after(() => app.close())
+  app.addHook('onRequest', async request => {
+    assert.deepEqual([request.deadline.remaining(), request.deadline.signal.aborted], [Infinity, false])
+  })
+  await app.register(deadline, { timeout: 1_000 })
+  app.get('/', async request => request.deadline.remaining() <= 1_000)
+  assert.equal((await app.inject('/')).body, 'true')
+})
