@@ -4,8 +4,11 @@
 //   ≤ 64 KB, length known    the connection is kept, and Node reads the rest off it
 //   chunked or longer        Connection: close; ≤ 64 KB read until the reply is out, a FIN, and after a second the end
 //
+//   HTTP/2                   RST_STREAM with NO_ERROR behind the reply (RFC 9113 section 8.1)
+//
 // The second is for the client: what is destroyed with unread bytes answers with a reset, and the reply may be lost.
 import type { IncomingMessage, ServerResponse } from 'node:http'
+import { constants, type ServerHttp2Stream } from 'node:http2'
 import type { Socket } from 'node:net'
 
 /** A body up to this size that stays unread does not end its connection: closing each would churn a balancer's pool. */
@@ -19,9 +22,17 @@ export function leavesTooMuchUnread (req: IncomingMessage): boolean {
   return req.headers['transfer-encoding'] !== undefined || Number(req.headers['content-length'] ?? 0) > UNREAD_BODY_KEPT_BYTES
 }
 
-/** To be called before the head of an error reply is written; HTTP/2 ends a stream with its reply by itself. */
+/** To be called before the head of an error reply is written. */
 export function endUnreadBody (req: IncomingMessage, res: ServerResponse): void {
-  if (req.httpVersionMajor === 1 && leavesTooMuchUnread(req)) closeAfter(req, res)
+  if (req.httpVersionMajor > 1) resetAfter(req)
+  else if (leavesTooMuchUnread(req)) closeAfter(req, res)
+}
+
+/** Node does this where nothing of the body was read, and takes the rest of one that was begun to its end. */
+function resetAfter (req: IncomingMessage): void {
+  if (req.complete) return
+  const { stream } = req as unknown as { stream: ServerHttp2Stream }
+  stream.once('finish', () => stream.close(constants.NGHTTP2_NO_ERROR))
 }
 
 /** Makes `res` the last reply of its connection, whose client may be sending still. */

@@ -1,15 +1,17 @@
 // Refusals of requests whose body is not in, by raw sockets (RFC 9112 section 9.6).
 import assert from 'node:assert/strict'
+import { once } from 'node:events'
+import http2 from 'node:http2'
 import type { Socket } from 'node:net'
 import { test, type TestContext } from 'node:test'
-import Fastify from 'fastify'
+import Fastify, { type FastifyServerOptions } from 'fastify'
 import surge, { serverOptions, type SurgeOptions } from '../../plugins/index.ts'
-import { RawClient, listen } from '../support/raw-http.ts'
+import { RawClient, eventually, listen } from '../support/raw-http.ts'
 
 const CHUNK = Buffer.alloc(64 * 1024)
 
-async function start (t: TestContext, options: SurgeOptions, setUp: (app: ReturnType<typeof Fastify>) => void = () => {}) {
-  const app = Fastify(serverOptions())
+async function start (t: TestContext, options: SurgeOptions, setUp: (app: ReturnType<typeof Fastify>) => void = () => {}, server: FastifyServerOptions = serverOptions()) {
+  const app = Fastify(server)
   t.after(() => app.close())
   await app.register(surge, options)
   app.post('/', async () => 'ok')
@@ -68,4 +70,23 @@ test('what is pipelined behind the last reply of a connection becomes no request
   client.send('0\r\n\r\n').get('/')
   await client.closed
   assert.equal(handled, 0)
+})
+
+test('HTTP/2: behind a 413, a 429 or a 401 the stream is reset without an error, and no more of its 50 MB is read', async t => {
+  const { port, sockets } = await start(t, { rateLimit: { max: 2, timeWindow: 60_000 } }, () => {}, serverOptions({ http2: true, bodyLimit: 100_000 }) as unknown as FastifyServerOptions)
+  const client = http2.connect(`http://127.0.0.1:${port}`)
+  for (const [path, status] of [['/', 413], ['/unauthorised', 401], ['/', 429]] as const) {
+    const before = sockets.at(-1)?.bytesRead ?? 0
+    const request = client.request({ ':method': 'POST', ':path': path, 'content-type': 'application/json' })
+    const response = once(request, 'response')
+    request.on('error', () => {}).resume()
+    const writing = setInterval(() => { if (!request.closed && request.writableLength < 1e6) for (let i = 0; i < 16; i++) request.write(CHUNK) }, 1)
+    t.after(() => clearInterval(writing))
+    await eventually(() => request.closed, 'the stream is reset')
+    clearInterval(writing)
+    assert.deepEqual([(await response)[0][':status'], request.rstCode], [status, http2.constants.NGHTTP2_NO_ERROR])
+    assert.ok(sockets.at(-1)!.bytesRead - before <= 6 * 64 * 1024, `${sockets.at(-1)!.bytesRead - before} bytes were read`)
+  }
+  assert.equal(client.closed, false)
+  client.destroy()
 })
