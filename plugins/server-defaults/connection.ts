@@ -1,6 +1,7 @@
-// One connection under the limits of time: its TLS handshake, the body that comes in, the reply that goes out. What
-// Node limits by itself (the header, the pause between requests) is not repeated here. An idle one is nothing but this
-// object: what a body or a waiting reply needs is made when there is one.
+// One connection under the limits of time: its TLS handshake, the body that comes in, the reply that goes out. Node limits
+// the header and the pause between requests by itself, but a blank line now and then puts that pause off for ever: so the
+// two together have an end here. An idle connection is nothing but this object: what a body or a waiting reply needs is
+// made when there is one.
 import { Link } from '../shared/line.ts'
 import { BodyRate, type MinBodyRate } from './body-rate.ts'
 import type { Swept } from './sweep.ts'
@@ -12,9 +13,11 @@ export interface ConnectionLimits {
   writeStallTimeout: number | false
   /** Milliseconds for a TLS handshake. */
   handshakeTimeout: number
+  /** Milliseconds without a request that Node cannot have meant to allow. */
+  idleTimeout: number
 }
 
-export type Cut = 'handshake' | 'slow_body' | 'write_stall'
+export type Cut = 'handshake' | 'idle' | 'slow_body' | 'write_stall'
 
 /** A request whose body is not in yet. */
 export interface Incoming { readonly complete: boolean, readonly destroyed: boolean }
@@ -26,6 +29,8 @@ export abstract class Connection<Request extends Incoming = Incoming> extends Li
   #phase: 'shaking' | 'speaking' | 'over'
   #stall: WriteStall | undefined
   #body: Body<Request> | undefined
+  /** A request came since the last look. */
+  asked = false
 
   constructor (now: number, secure: boolean) {
     super()
@@ -45,6 +50,8 @@ export abstract class Connection<Request extends Incoming = Incoming> extends Li
   protected abstract get reading (): boolean
   /** True once it was taken over by an upgrade: then it is the app's. */
   protected abstract get upgraded (): boolean
+  /** True while it speaks HTTP/1 and has no request in hand. */
+  protected abstract get idle (): boolean
   /** Ends it, and is not asked again: in a dry run it is let off. `request` is the one whose body is slow. */
   protected abstract cut (why: Cut, request: Request | undefined): void
 
@@ -65,6 +72,16 @@ export abstract class Connection<Request extends Incoming = Incoming> extends Li
     else if (this.#phase === 'shaking' && now - this.since >= this.limits.handshakeTimeout) this.#cut('handshake')
     else if (this.#stalls(now)) this.#cut('write_stall')
     else if (this.#body !== undefined) this.#lookAtBody(now, this.#body)
+    else if (this.#phase === 'speaking') this.#lookAtPause(now)
+  }
+
+  #lookAtPause (now: number): void {
+    if (this.asked || !this.idle) {
+      this.asked = false
+      this.since = Math.floor(now)
+    } else if (now - this.since >= this.limits.idleTimeout) {
+      this.#cut('idle')
+    }
   }
 
   #stalls (now: number): boolean {

@@ -20,6 +20,14 @@ function timeoutsOf ({ headersTimeout, keepAliveTimeout }: Listener): { headersT
   return { ...(headersTimeout ? { headersTimeout } : {}), ...(keepAliveTimeout ? { keepAliveTimeout } : {}) }
 }
 
+/** Node keeps an idle connection so much longer than it tells its client. */
+const KEEP_ALIVE_BUFFER_MS = 1_000
+
+/** Milliseconds in which the next request has come, if Node's two limits hold; where the app took one off there is none. */
+function idleTimeoutOf ({ headersTimeout, keepAliveTimeout }: Listener): number {
+  return headersTimeout && keepAliveTimeout ? keepAliveTimeout + KEEP_ALIVE_BUFFER_MS + headersTimeout : Infinity
+}
+
 /** HTTP/2 allows 2³²−1 streams by default; a number that the app gave its server stays. */
 function limitStreams (app: FastifyInstance, listener: Server, given: Http2Limits | undefined): void {
   if (!('updateSettings' in listener)) return
@@ -46,7 +54,7 @@ export default definePlugin<ServerDefaultsOptions, GivenServerDefaults, null>({
 
     // As they are on the listener: what was set there before holds.
     const { headersTimeout, keepAliveTimeout } = { ...defaults, ...given, ...timeoutsOf(server) }
-    const guard = new ListenerGuard({ ...defaults, ...given, headersTimeout, keepAliveTimeout }, systemClock, new RefusalLog(app.log, systemClock), dryRun)
+    const guard = new ListenerGuard({ ...defaults, ...given, headersTimeout, keepAliveTimeout, idleTimeout: idleTimeoutOf(server) }, systemClock, new RefusalLog(app.log, systemClock), dryRun)
     guard.watch(app.server)
     limitStreams(app, app.server, given.http2)
 

@@ -4,7 +4,7 @@ import type { IncomingMessage, Server, ServerResponse } from 'node:http'
 import { constants, type Http2Session, type ServerHttp2Stream } from 'node:http2'
 import type { Socket } from 'node:net'
 import type { Clock } from '../shared/clock.ts'
-import { DuplicateHost, HandshakeTimeout, PipelineFull, SlowBody, StreamResets, TooManyConnections, TooManyHeaders, WriteStalled } from '../shared/errors.ts'
+import { DuplicateHost, HandshakeTimeout, IdleConnection, PipelineFull, SlowBody, StreamResets, TooManyConnections, TooManyHeaders, WriteStalled } from '../shared/errors.ts'
 import { jitteredRetryAfter, prepareRefusal, type Refusal } from '../shared/refusal.ts'
 import type { RefusalLog } from '../shared/telemetry.ts'
 import { closeAfter, dropFurtherRequests } from '../shared/unread-body.ts'
@@ -22,6 +22,7 @@ import { addressOf, Http2SessionWire, Http2StreamWire, SocketConnection, type Pl
 const by = 'server-defaults'
 const refusals = {
   handshake: prepareRefusal(by, 'handshake', HandshakeTimeout),
+  idle: prepareRefusal(by, 'idle', IdleConnection),
   slow_body: prepareRefusal(by, 'slow_body', SlowBody),
   write_stall: prepareRefusal(by, 'write_stall', WriteStalled),
   stream_resets: prepareRefusal(by, 'stream_resets', StreamResets),
@@ -47,7 +48,7 @@ export class ListenerGuard {
   readonly #shares: AddressShares | undefined
   readonly #sessions = new WeakMap<Http2Session, WatchedSession>()
 
-  constructor (limits: ServerDefaults, clock: Clock, log: RefusalLog, dryRun: boolean) {
+  constructor (limits: ServerDefaults & { idleTimeout: number }, clock: Clock, log: RefusalLog, dryRun: boolean) {
     this.#limits = { ...limits, handshakeTimeout: limits.headersTimeout }
     this.#clock = clock
     this.#log = log
@@ -122,7 +123,8 @@ export class ListenerGuard {
     // 'aborted' says nothing of a stream that is reset in the read that opened it.
     stream.once('close', () => {
       session.closed(wire, this.#clock.now())
-      if (stream.rstCode !== constants.NGHTTP2_NO_ERROR) session.reset(this.#clock.now())
+      // A client may call its reset NO_ERROR.
+      if (stream.rstCode !== constants.NGHTTP2_NO_ERROR || !stream.writableFinished) session.reset(this.#clock.now())
     })
   }
 
@@ -139,6 +141,8 @@ export class ListenerGuard {
 
   #passes (req: IncomingMessage, res: ServerResponse): boolean {
     if (req.httpVersionMajor === 1) {
+      const connection = (req.socket as WatchedSocket)[kWatched]
+      if (connection !== undefined) connection.asked = true
       const { maxPipelined } = this.#limits
       const verdict = maxPipelined === false ? 'admitted' : pipelineVerdict(req, res, maxPipelined)
       if (verdict === 'refused' && this.#refuses(refusals.pipeline_full)) {

@@ -28,6 +28,9 @@ export interface StreamWire {
   readonly incoming: boolean
   /** True while a part of its reply waits, for the socket or for the client's window. */
   readonly waiting: boolean
+  /** True when its client has reset it and nobody has let go of it yet. */
+  readonly abandoned: boolean
+  drop: () => void
   /** Answers 408 if nothing was answered yet, and ends the stream. */
   refuse: () => void
 }
@@ -92,6 +95,10 @@ export class Session extends Link implements Swept {
     }
     let waiting = false
     for (const [stream, rate] of this.#streams) {
+      if (stream.abandoned) {
+        stream.drop()
+        continue
+      }
       waiting ||= stream.waiting
       if (rate === undefined) continue
       if (!stream.incoming) this.#streams.set(stream, undefined)

@@ -15,10 +15,15 @@ type Adjustable = keyof typeof ADJUSTABLE
 const UNTOUCHED: Record<Adjustable, readonly unknown[]> = {
   requestTimeout: [0, 300_000],
   headersTimeout: [60_000],
-  keepAliveTimeout: [72_000, 5_000, 65_000],
+  keepAliveTimeout: [72_000, 5_000, 65_000, undefined],
   checkInterval: [30_000],
   maxConnections: [undefined, null, 0],
   maxRequestsPerSocket: [0, null, undefined]
+}
+
+/** An HTTP/2 server with `allowHTTP1` has Node's limits for HTTP/1 but the one of idle connections, which Node would heed. */
+function speaksBoth (name: string, listener: Listener): boolean {
+  return name === 'keepAliveTimeout' && 'headersTimeout' in listener
 }
 
 export type Listener = Partial<Record<typeof ADJUSTABLE[Adjustable], number | null>>
@@ -31,7 +36,7 @@ export function applySettings (listener: Listener, given: Settings, defaults: Se
   for (const key of Object.keys(ADJUSTABLE) as Adjustable[]) {
     const name = ADJUSTABLE[key]
     const wanted = given[key] ?? defaults[key]
-    if (wanted === undefined || !(name in listener || name === 'maxConnections')) continue
+    if (wanted === undefined || !(name in listener || name === 'maxConnections' || speaksBoth(name, listener))) continue
     const current = listener[name]
     if (current === wanted) continue
     if (UNTOUCHED[key].includes(current) || current === defaults[key]) {

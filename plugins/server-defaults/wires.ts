@@ -73,6 +73,12 @@ export class SocketConnection extends Connection<IncomingMessage> {
     return this.#socket.parser === null
   }
 
+  protected get idle (): boolean {
+    const { parser, _httpMessage } = this.#socket
+    // HTTP/2 has no parser on its socket, and its sessions have limits of their own.
+    return parser !== undefined && (_httpMessage === null || _httpMessage === undefined)
+  }
+
   protected cut (why: Cut, request: IncomingMessage | undefined): void {
     if (!this.place.onCut(why)) return
     if (why === 'slow_body') this.#refuseBody(request)
@@ -121,6 +127,15 @@ export class Http2StreamWire implements StreamWire {
 
   get waiting (): boolean {
     return this.#stream.bufferSize > 0
+  }
+
+  /** Node 20 keeps a stream that was reset with NO_ERROR, for a reply that it cannot send any more. */
+  get abandoned (): boolean {
+    return this.#stream.closed && !this.#stream.writableFinished
+  }
+
+  drop (): void {
+    this.#stream.destroy()
   }
 
   refuse (): void {

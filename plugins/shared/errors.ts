@@ -38,6 +38,8 @@ export const SlowBody = createError('FST_SURGE_SLOW_BODY', 'The request body com
 export const WriteStalled = createError('FST_SURGE_WRITE_STALL', 'The client does not read its reply', 503)
 /** No client sees this: the TLS handshake took too long, and the connection was destroyed. */
 export const HandshakeTimeout = createError('FST_SURGE_HANDSHAKE', 'The TLS handshake took too long', 408)
+/** No client sees this: its connection had no request for longer than Node's limits allow, kept up by blank lines. */
+export const IdleConnection = createError('FST_SURGE_IDLE_CONNECTION', 'The connection has no request', 408)
 /** No client sees this: its address has `maxConnectionsPerIp` connections, and this one was dropped. */
 export const TooManyConnections = createError('FST_SURGE_CONNECTIONS_PER_IP', 'Too many connections from one address', 503)
 /** 503: more than `maxPipelined` requests of one connection wait for their replies. */

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { Connection, type Cut } from '../../plugins/server-defaults/connection.ts'
 
-const limits = { minBodyRate: { bytesPerSecond: 240, grace: 5_000 }, writeStallTimeout: 60_000, handshakeTimeout: 20_000 }
+const limits = { minBodyRate: { bytesPerSecond: 240, grace: 5_000 }, writeStallTimeout: 60_000, handshakeTimeout: 20_000, idleTimeout: 93_000 }
 
 class FakeConnection extends Connection {
   limits = limits
@@ -11,6 +11,7 @@ class FakeConnection extends Connection {
   waiting = false
   reading = true
   upgraded = false
+  idle = false
   cuts: Cut[] = []
   cut (why: Cut): void { this.cuts.push(why) }
   override shaken (): void { super.shaken() }
@@ -30,6 +31,17 @@ test('a handler may take its time on an idle socket', () => {
   const connection = new FakeConnection(0, false)
   for (let s = 0; s <= 3_600; s += 5) connection.look(s * 1_000)
   assert.deepEqual(connection.cuts, [])
+})
+
+test('a pause between requests has an end, whatever keeps the socket awake; a request begins it anew', () => {
+  const connection = Object.assign(new FakeConnection(0, false), { idle: true })
+  connection.look(92_999)
+  connection.asked = true
+  connection.look(93_000)
+  connection.look(185_999)
+  assert.deepEqual(connection.cuts, [])
+  connection.look(186_000)
+  assert.deepEqual(connection.cuts, ['idle'])
 })
 
 test('a reply that nobody reads is cut once, and an upgraded connection never', () => {

@@ -157,6 +157,17 @@ test('3,000 pipelined requests start 16 handlers; then a 503 and the end', async
   for (let i = 0; i < 16; i++) assert.equal((await polite.reply()).status, 200)
 })
 
+test('blank lines keep no connection open between requests, nor before the first', async t => {
+  const { port } = await start(t, { ...QUICK, headersTimeout: 200, keepAliveTimeout: 100 })
+  const fresh = await RawClient.connect(port)
+  const used = (await RawClient.connect(port)).get('/')
+  await used.reply()
+  const dripping = setInterval(() => { for (const client of [fresh, used]) client.send('\r\n') }, 50)
+  t.after(() => clearInterval(dripping))
+  await Promise.all([fresh.closed, used.closed])
+  await probe(port)
+})
+
 test('101 header fields are 431, two Hosts 400, and neither reaches a handler', async t => {
   const { port } = await start(t)
   const fields = (count: number) => Array.from({ length: count }, (_, i) => `x-${i}: v\r\n`).join('')
@@ -217,6 +228,25 @@ test('https and a serverFactory have every limit', async t => {
   const slow = (await RawClient.connect(made.port)).send(HALF_BODY)
   await slow.until(received => received.includes('408'))
   assert.equal((await (await RawClient.connect(made.port)).get('/', 'Host: again\r\n').reply()).status, 400)
+})
+
+test('HTTP/1 beside HTTP/2 has every limit, the pause between requests too', async t => {
+  const { port } = await start(t, { ...QUICK, headersTimeout: 200, keepAliveTimeout: 100 }, serverOptions({ http2: true, https: { ...certificate(t), allowHTTP1: true } }) as unknown as FastifyServerOptions)
+  async function connect (text: string): Promise<{ socket: tls.TLSSocket, received: () => string }> {
+    const socket = tls.connect({ port, host: '127.0.0.1', rejectUnauthorized: false, ALPNProtocols: ['http/1.1'] })
+    socket.on('error', () => {})
+    let received = ''
+    socket.on('data', data => { received += String(data) })
+    await once(socket, 'secureConnect')
+    socket.write(text)
+    return { socket, received: () => received }
+  }
+  const ends = [['', '408'], ['GET / HT', '408'], ['GET / HTTP/1.1\r\nHost: t\r\n\r\n', '200'], [HALF_BODY, '408']] as const
+  await Promise.all(ends.map(async ([text, status]) => {
+    const { socket, received } = await connect(text)
+    await once(socket, 'close')
+    assert.ok(received().startsWith(`HTTP/1.1 ${status}`), `${JSON.stringify(text)}: ${received()}`)
+  }))
 })
 
 test('the secondary listeners of localhost have every limit', async t => {
@@ -294,6 +324,18 @@ test('HTTP/2: rapid resets end the session, with a bound on handlers; 100 stream
   assert.equal(headers[':status'], 200)
   client.destroy()
   assert.equal(app.server.listening, true)
+})
+
+test('HTTP/2: resets that call themselves no error count as well, once what came with them is read', async t => {
+  let handlers = 0
+  const { port } = await start(t, { checkInterval: 50 }, serverOptions({ http2: true }) as unknown as FastifyServerOptions, app => {
+    app.addHook('onRequest', async () => { handlers++ })
+  })
+  const flood = (await RawClient.connect(port)).send(PREFACE)
+  for (let id = 1; id < 10_000; id += 2) flood.send(Buffer.concat([frame(1, 5, id, GET_HEAD), frame(3, 0, id, Buffer.alloc(4))]))
+  await flood.closed
+  // 1,000, and what fits into one read of 64 KB.
+  assert.ok(handlers > 0 && handlers <= 3_400, `${handlers} handlers`)
 })
 
 test('HTTP/2: of 150 streams that are opened at once 100 get a handler, the rest is refused', async t => {

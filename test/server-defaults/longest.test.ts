@@ -27,6 +27,7 @@ class Client extends Connection {
   waiting = false
   reading = true
   upgraded = false
+  idle = false
   ended: number | undefined
   why: Cut | undefined
   readonly #clock: FakeClock
@@ -34,7 +35,7 @@ class Client extends Connection {
   constructor (clock: FakeClock, limits: Limits, secure: boolean) {
     super(clock.now(), secure)
     this.#clock = clock
-    this.limits = { minBodyRate: limits, writeStallTimeout: limits.writeStallTimeout, handshakeTimeout: limits.headersTimeout }
+    this.limits = { minBodyRate: limits, writeStallTimeout: limits.writeStallTimeout, handshakeTimeout: limits.headersTimeout, idleTimeout: limits.keepAliveTimeout + 1_000 + limits.headersTimeout }
   }
 
   cut (why: Cut): void {
@@ -121,6 +122,25 @@ test('a reply of which nothing moves: writeStallTimeout + 2 i, from its last mov
   }))
 })
 
+test('a pause between requests that blank lines keep up: keepAliveTimeout + 1 s + headersTimeout + 2 i', () => {
+  fc.assert(fc.property(LIMITS, fc.array(fc.nat(60_000), { maxLength: 10 }), (limits, requests) => {
+    const { clock, connect } = sweeping(limits)
+    const client = connect(limits)
+    client.idle = true
+    let last = clock.now()
+    for (const pause of requests) {
+      clock.advance(pause)
+      if (client.ended !== undefined) break
+      client.asked = true
+      last = clock.now()
+    }
+    const limit = limits.keepAliveTimeout + 1_000 + limits.headersTimeout
+    clock.advance(Math.max(0, last + limit + 2 * limits.i - clock.now()))
+    assert.equal(client.why, 'idle')
+    within(client.ended! - last, limit - 1, limit + 2 * limits.i)
+  }))
+})
+
 test('an HTTP/2 session without a stream: headersTimeout + 2 i, and keepAliveTimeout + 2 i behind its last', () => {
   fc.assert(fc.property(LIMITS, fc.boolean(), (limits, asked) => {
     const { clock, sweep } = sweeping(limits)
@@ -128,7 +148,7 @@ test('an HTTP/2 session without a stream: headersTimeout + 2 i, and keepAliveTim
     const session = new Session({ flushed: 0, close: () => ends.push(clock.now()), cut: () => {} }, { ...limits, minBodyRate: limits, streamResetBurst: 1, streamResetRate: 1 }, clock.now())
     sweep.add(session)
     if (asked) {
-      const stream = { bytesRead: 0, reading: true, incoming: false, waiting: false, refuse () {} }
+      const stream = { bytesRead: 0, reading: true, incoming: false, waiting: false, abandoned: false, drop () {}, refuse () {} }
       session.open(stream, clock.now())
       clock.advance(Math.min(1_000, limits.keepAliveTimeout))
       session.closed(stream, clock.now())

@@ -19,8 +19,11 @@ class FakeStream {
   waiting = false
   incoming: boolean
   refused = false
+  abandoned = false
+  dropped = false
   constructor (incoming = false) { this.incoming = incoming }
   refuse (): void { this.refused = true }
+  drop (): void { this.dropped = true }
 }
 
 test('a session without a stream has the time of a header, later that of an idle connection', () => {
@@ -52,6 +55,15 @@ test('a slow body ends its stream and no other', () => {
   fast.incoming = false
   session.look(60_000)
   assert.equal(fast.refused, false)
+})
+
+test('a stream that its client has left is dropped, and its reply waits for nobody', () => {
+  const wire = new FakeSession()
+  const session = new Session(wire, limits, 0)
+  const [left, stays] = [Object.assign(new FakeStream(), { abandoned: true, waiting: true }), new FakeStream()]
+  for (const stream of [left, stays]) session.open(stream, 0)
+  for (const now of [0, 60_000]) session.look(now)
+  assert.deepEqual([left.dropped, stays.dropped, wire.events], [true, false, []])
 })
 
 test('answered pings are no reading of a reply', () => {
