@@ -1,19 +1,16 @@
 // Each limit by raw sockets, on the listeners that Fastify can have, with a probe beside the attack.
 import assert from 'node:assert/strict'
-import { execFileSync } from 'node:child_process'
 import { once } from 'node:events'
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import http from 'node:http'
 import http2 from 'node:http2'
 import net, { type AddressInfo } from 'node:net'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
 import { test, type TestContext } from 'node:test'
 import tls from 'node:tls'
 import Fastify, { type FastifyInstance, type FastifyServerOptions } from 'fastify'
 import surge from '../../plugins/index.ts'
 import serverDefaults, { serverOptions, type ServerDefaultsOptions } from '../../plugins/server-defaults/index.ts'
 import { listenersOf } from '../../plugins/shared/fastify-internals.ts'
+import { certificate } from '../support/certificate.ts'
 import { RawClient, deferred, eventually, listen } from '../support/raw-http.ts'
 import { localhostHasTwoAddresses } from '../support/two-addresses.ts'
 
@@ -37,14 +34,6 @@ async function probe (port: number): Promise<void> {
   const client = await RawClient.connect(port)
   assert.equal((await client.get('/', 'Connection: close\r\n').reply()).status, 200)
   client.end()
-}
-
-function certificate (t: TestContext): { key: Buffer, cert: Buffer } {
-  const dir = mkdtempSync(join(tmpdir(), 'fastify-surge-tls-'))
-  t.after(() => rmSync(dir, { recursive: true }))
-  const [key, cert] = [join(dir, 'key'), join(dir, 'cert')]
-  execFileSync('openssl', ['req', '-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1', '-nodes', '-keyout', key, '-out', cert, '-days', '2', '-subj', '/CN=localhost'], { stdio: 'ignore' })
-  return { key: readFileSync(key), cert: readFileSync(cert) }
 }
 
 const HALF_BODY = 'POST / HTTP/1.1\r\nHost: t\r\nContent-Type: application/json\r\nContent-Length: 1000\r\n\r\n{"a":"'
