@@ -1,6 +1,6 @@
 // Puts one listener under the limits: every connection under the sweep, and every request past a look at its head and its
 // place in the pipeline before Fastify sees it.
-import type { IncomingMessage, Server, ServerResponse } from 'node:http'
+import { STATUS_CODES, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
 import { constants, type Http2Session, type ServerHttp2Stream } from 'node:http2'
 import type { Socket } from 'node:net'
 import type { Clock } from '../shared/clock.ts'
@@ -68,6 +68,7 @@ export class ListenerGuard {
     }
     listener.on('checkContinue', (req, res) => this.#expected(listener, req, res))
     this.#guardRequests(listener)
+    this.#guardUpgrades(listener)
   }
 
   /** Counts and logs; false in a dry run. */
@@ -139,6 +140,26 @@ export class ListenerGuard {
     })
   }
 
+  /** Whoever handles upgrades comes later, and Node asks whether anybody does: so the event itself is looked at. */
+  #guardUpgrades (listener: Server): void {
+    const { emit } = listener
+    const guard = this
+    listener.emit = function surgeEmit (this: Server, event: string | symbol, ...args: any[]) {
+      if (event === 'upgrade' && !guard.#passesUpgrade(args[0], args[1])) return true
+      return Reflect.apply(emit, this, [event, ...args])
+    } as typeof emit
+  }
+
+  #passesUpgrade (req: IncomingMessage, socket: Socket): boolean {
+    const refusal = refusalOf(this.#inspect(req))
+    if (refusal === undefined || !this.#refuses(refusal)) return true
+    // Nobody else hears of its errors, and a reset that is not heard ends the process.
+    socket.on('error', noop)
+    socket.end(`HTTP/1.1 ${refusal.statusCode} ${STATUS_CODES[refusal.statusCode]}\r\nConnection: close\r\nContent-Type: application/json; charset=utf-8\r\nCache-Control: no-store\r\nContent-Length: ${Buffer.byteLength(refusal.body)}\r\n\r\n${refusal.body}`)
+    socket.destroySoon()
+    return false
+  }
+
   #passes (req: IncomingMessage, res: ServerResponse): boolean {
     if (req.httpVersionMajor === 1) {
       const connection = (req.socket as WatchedSocket)[kWatched]
@@ -163,14 +184,17 @@ export class ListenerGuard {
     return session !== undefined && this.#sessions.get(session)?.wire.flooded === true
   }
 
-  #passesHead (req: IncomingMessage, res: ServerResponse): boolean {
+  #inspect ({ rawHeaders }: IncomingMessage): number {
     const { maxHeaders } = this.#limits
-    const found = inspectHead(req.rawHeaders, maxHeaders === false ? Infinity : maxHeaders)
+    return inspectHead(rawHeaders, maxHeaders === false ? Infinity : maxHeaders)
+  }
+
+  #passesHead (req: IncomingMessage, res: ServerResponse): boolean {
+    const found = this.#inspect(req)
     // Bodies of HTTP/2 are their streams' business; one that waits for 100 Continue is not on its way.
     if (found & HAS_BODY && req.httpVersionMajor === 1 && !(res as { _expect_continue?: boolean })._expect_continue) process.nextTick(expectBody, req, this.#clock)
-    if ((found & (TOO_MANY_FIELDS | DUPLICATE_HOST)) === 0) return true
-    const refusal = found & TOO_MANY_FIELDS ? refusals.too_many_headers : refusals.duplicate_host
-    if (!this.#refuses(refusal)) return true
+    const refusal = refusalOf(found)
+    if (refusal === undefined || !this.#refuses(refusal)) return true
     refuse(req, res, refusal)
     return false
   }
@@ -184,6 +208,13 @@ export class ListenerGuard {
     listener.emit('request', req, res)
   }
 }
+
+function refusalOf (found: number): Refusal | undefined {
+  if (found & TOO_MANY_FIELDS) return refusals.too_many_headers
+  return found & DUPLICATE_HOST ? refusals.duplicate_host : undefined
+}
+
+function noop () {}
 
 /** END_STREAM of RFC 9113 section 6.2. */
 const END_STREAM = 0x1

@@ -173,6 +173,26 @@ test('101 header fields are 431, two Hosts 400, and neither reaches a handler', 
   await flood.closed
 })
 
+test('an upgrade with 101 fields or two Hosts reaches nobody, whoever listened for it and when', async t => {
+  let upgrades = 0
+  const { port, app } = await start(t)
+  app.server.on('upgrade', (_request, socket) => {
+    upgrades++
+    socket.end('HTTP/1.1 101 Switching Protocols\r\n\r\n')
+  })
+  const upgrade = 'Connection: Upgrade\r\nUpgrade: test\r\n'
+  const fields = Array.from({ length: 98 }, (_, i) => `x-${i}: v\r\n`).join('')
+  for (const [headers, status, code] of [[fields, 431, 'FST_SURGE_TOO_MANY_HEADERS'], ['host: other\r\n', 400, 'FST_SURGE_DUPLICATE_HOST']] as const) {
+    const client = (await RawClient.connect(port)).get('/', upgrade + headers)
+    const reply = await client.reply()
+    assert.deepEqual([reply.status, reply.headers.connection, JSON.parse(reply.body).code], [status, 'close', code])
+    await client.closed
+  }
+  assert.equal(upgrades, 0)
+  assert.equal((await (await RawClient.connect(port)).get('/', upgrade).reply()).status, 101)
+  await probe(port)
+})
+
 test('one address gets its connections and no more, and its places back', async t => {
   const { port } = await start(t, { maxConnectionsPerIp: 2 })
   const [first] = [await RawClient.connect(port), await RawClient.connect(port)]
