@@ -28,7 +28,7 @@ async function serve (): Promise<void> {
     clearTimeout () {}
   }
   const server = http.createServer({ keepAliveTimeout: 600_000 }, (_request, response) => response.end('ok'))
-  new ListenerGuard({ ...defaults, maxConnectionsPerIp: 1_000 }, clock, {} as RefusalLog, false).watch(server)
+  new ListenerGuard({ ...defaults, idleTimeout: Infinity, maxConnectionsPerIp: 1_000 }, clock, {} as RefusalLog, false).watch(server)
   await new Promise<void>(resolve => server.listen(0, '127.0.0.1', resolve))
 
   /** The sweep puts its pass behind the poll; what is put there around it runs in the same turn. */
