@@ -1,27 +1,28 @@
-// What a request pays for the suite: whole-process CPU time a hello-world request, bursts of all variants in turn, each
-// compared with bare Fastify in the same round. Ratios only: a burst's absolute figure belongs to the machine.
+// What a request pays for the suite: whole-process CPU time a hello-world request, bursts of all variants in turn, in new
+// processes again and again, each compared with bare Fastify's of the same time. Ratios only: a burst's absolute figure belongs to the machine.
 //
 //   npm run bench:overhead [-- --quick]
-import { alternate } from '../support/alternating.ts'
+import { alternateProcesses } from '../support/alternating.ts'
 import { median, quartiles } from '../support/statistics.ts'
 import { variants } from './variants.ts'
 
 const quick = process.argv.includes('--quick')
-const ROUNDS = quick ? 5 : 15
-const REQUESTS = quick ? 2_000 : 3_000
+const PROCESSES = quick ? 3 : 7
+const ROUNDS = 5
+const REQUESTS = 2_000
 const CONNECTIONS = 20
 const BARE = 'bare Fastify'
 const FOUR = 'the official four, wired by hand'
 
-const contenders = await alternate({
+const contenders = await alternateProcesses({
   server: new URL('server.ts', import.meta.url),
   variants: Object.keys(variants),
   request: 'GET / HTTP/1.1\r\nHost: bench\r\nAccept-Encoding: gzip, deflate, br\r\n\r\n',
   connections: CONNECTIONS,
-  warmUp: 12_000,
+  warmUp: 8_000,
   rounds: ROUNDS,
   requests: REQUESTS
-})
+}, PROCESSES)
 const named = (name: string) => contenders.find(contender => contender.name === name)!
 const bare = named(BARE)
 const four = named(FOUR)
@@ -33,4 +34,4 @@ for (const contender of contenders) {
   const [low, high] = quartiles(toBare)
   console.log(`| ${contender.name} | ${median(toBare).toFixed(2)} | ${low.toFixed(2)}–${high.toFixed(2)} | ${median(contender.to(four)).toFixed(2)} |`)
 }
-console.log(`\nMedians of ${ROUNDS} rounds of ${REQUESTS} requests over ${CONNECTIONS} connections. Node ${process.version}. Bare Fastify: ${bare.median.toFixed(1)} µs.`)
+console.log(`\nMedians of ${PROCESSES} processes, ${ROUNDS} bursts of ${REQUESTS} requests over ${CONNECTIONS} connections in each. Node ${process.version}. Bare Fastify: ${bare.median.toFixed(1)} µs.`)

@@ -1,8 +1,9 @@
 // Who competes: the same app bare, behind what people use, and behind fastify-surge.
 import Fastify, { type FastifyInstance } from 'fastify'
 import surge, { serverOptions, type SurgeOptions } from 'fastify-surge'
+import concurrency from 'fastify-surge/concurrency'
 
-export type VariantName = 'bare' | 'under-pressure' | 'cap' | 'tuned' | 'defaults' | 'no gate' | 'no pressure' | 'own port' | `limit ${10 | 16 | 32 | 64}`
+export type VariantName = 'bare' | 'under-pressure' | 'cap' | 'tuned' | 'defaults' | 'no gate' | 'gate alone' | 'no pressure' | 'own port' | `limit ${10 | 16 | 32 | 64}`
 
 export const titles: Record<VariantName, string> = {
   bare: 'bare Fastify',
@@ -11,6 +12,7 @@ export const titles: Record<VariantName, string> = {
   tuned: 'fastify-surge, tuned',
   defaults: 'fastify-surge, defaults only',
   'no gate': 'fastify-surge without its gate',
+  'gate alone': 'fastify-surge/concurrency alone',
   'no pressure': 'fastify-surge, its gate alone decides',
   'own port': 'fastify-surge, lifecycle.port',
   'limit 10': 'fastify-surge, limit: 10',
@@ -35,6 +37,11 @@ export async function build (variant: VariantName, options: SurgeOptions): Promi
       return withProbe(capped(Fastify()))
     case 'no gate':
       return await surging({ concurrency: false })
+    case 'gate alone': {
+      const app = Fastify()
+      await app.register(concurrency)
+      return withProbe(app)
+    }
     case 'no pressure':
       return await surging({ ...options, pressure: false })
     default:

@@ -19,15 +19,29 @@ export interface Bursts {
   inMemory?: boolean
 }
 
-export class Contender {
+export class Readings {
   readonly name: string
   /** Microseconds of CPU time a request, by round. */
   readonly perRequest: number[] = []
+
+  constructor (name: string) {
+    this.name = name
+  }
+
+  /** Its ratio to another one in each round. */
+  to (base: Readings): number[] {
+    return this.perRequest.map((value, round) => value / base.perRequest[round]!)
+  }
+
+  get median (): number { return median(this.perRequest) }
+}
+
+export class Contender extends Readings {
   readonly #child: ChildProcess
   readonly #load: ClosedLoop | { request: string, connections: number }
 
   private constructor (name: string, child: ChildProcess, load: ClosedLoop | { request: string, connections: number }) {
-    this.name = name
+    super(name)
     this.#child = child
     this.#load = load
   }
@@ -48,13 +62,6 @@ export class Contender {
     return (await this.#cpu() - before) / requests
   }
 
-  /** Its ratio to another one in each round. */
-  to (base: Contender): number[] {
-    return this.perRequest.map((value, round) => value / base.perRequest[round]!)
-  }
-
-  get median (): number { return median(this.perRequest) }
-
   end (): void {
     if (this.#load instanceof ClosedLoop) this.#load.close()
     this.#child.disconnect()
@@ -70,20 +77,48 @@ export async function alternate (bursts: Bursts): Promise<Contender[]> {
   const contenders: Contender[] = []
   const warm = progress(bursts.variants.length, 'warming up')
   for (const name of bursts.variants) {
-    const contender = await Contender.start(name, bursts)
-    await contender.burst(bursts.warmUp)
-    contenders.push(contender)
+    contenders.push(await warmedUp(name, bursts))
     warm(contenders.length)
   }
   const rounds = progress(bursts.rounds, 'rounds')
   for (let round = 0; round < bursts.rounds; round++) {
-    // Turned by one each round, so that nobody always runs behind the same neighbour.
-    for (let i = 0; i < contenders.length; i++) {
-      const contender = contenders[(round + i) % contenders.length]!
-      contender.perRequest.push(await contender.burst(bursts.requests))
-    }
+    await burstEach(contenders, round, bursts.requests)
     rounds(round + 1)
   }
   for (const contender of contenders) contender.end()
   return contenders
+}
+
+/**
+ * The same with new processes again and again, each of which gives one reading, its median: what V8 makes of the same code
+ * differs between two processes by more than a few hooks cost, however long each is measured.
+ */
+export async function alternateProcesses (bursts: Bursts, processes: number): Promise<Readings[]> {
+  const readings = bursts.variants.map(name => new Readings(name))
+  const done = progress(processes, 'processes')
+  for (let process = 0; process < processes; process++) {
+    const contenders: Contender[] = []
+    for (const name of bursts.variants) contenders.push(await warmedUp(name, bursts))
+    for (let round = 0; round < bursts.rounds; round++) await burstEach(contenders, process + round, bursts.requests)
+    for (const [at, contender] of contenders.entries()) {
+      readings[at]!.perRequest.push(contender.median)
+      contender.end()
+    }
+    done(process + 1)
+  }
+  return readings
+}
+
+async function warmedUp (name: string, bursts: Bursts): Promise<Contender> {
+  const contender = await Contender.start(name, bursts)
+  await contender.burst(bursts.warmUp)
+  return contender
+}
+
+/** Turned by one each round, so that nobody always runs behind the same neighbour. */
+async function burstEach (contenders: readonly Contender[], round: number, requests: number): Promise<void> {
+  for (let i = 0; i < contenders.length; i++) {
+    const contender = contenders[(round + i) % contenders.length]!
+    contender.perRequest.push(await contender.burst(requests))
+  }
 }

@@ -1,45 +1,63 @@
 // What the gate costs: CPU a hello-world request with it and without, and of a refusal beside a reply of bare Fastify, in
-// alternating bursts.
+// bursts in turn.
 import { quartiles } from '../../support/statistics.ts'
 import { progress } from '../../support/progress.ts'
 import { Contender } from '../contest.ts'
 import { middle, number, table, verdict, type Findings, type Setting } from '../scenario.ts'
 import { titles, type VariantName } from '../variants.ts'
 
-interface Side { title: string, server: Contender, port: number, status: number, costs: number[] }
+interface Side { title: string, variant: VariantName, refuses: boolean, /** Microseconds a request, one reading a process. */ costs: number[] }
+interface Running { side: Side, server: Contender, port: number, bursts: number[] }
 
-async function side (title: string, variant: VariantName, refusing = false): Promise<Side> {
-  const server = await Contender.start('hello', variant)
+const BURSTS = 5
+const REQUESTS = 2000
+
+async function start (side: Side): Promise<Running> {
+  const server = await Contender.start('hello', side.variant)
   const opened = await server.open({})
   if (opened.unknown !== undefined) throw new Error(opened.unknown)
-  for (let i = 0; i < 4; i++) await server.warmUp(opened.port)
-  if (refusing) {
+  for (let i = 0; i < 2; i++) await server.warmUp(opened.port)
+  if (side.refuses) {
     await server.ask('refuse')
-    for (let i = 0; i < 4; i++) await server.warmUp(opened.port)
+    for (let i = 0; i < 2; i++) await server.warmUp(opened.port)
   }
-  return { title, server, port: opened.port, status: refusing ? 503 : 200, costs: [] }
+  return { side, server, port: opened.port, bursts: [] }
+}
+
+/** In new processes again and again: what V8 makes of the same code differs between two by more than a gate costs. */
+async function measure (sides: Side[], turn: number): Promise<void> {
+  const running: Running[] = []
+  for (const side of sides) running.push(await start(side))
+  for (let burst = 0; burst < BURSTS; burst++) {
+    for (let i = 0; i < running.length; i++) {
+      const { side, server, port, bursts } = running[(turn + burst + i) % running.length]!
+      bursts.push(await server.cost(port, { path: '/hello', requests: REQUESTS, connections: 20, status: side.refuses ? 503 : 200 }))
+    }
+  }
+  for (const { side, server, bursts } of running) {
+    side.costs.push(middle(bursts))
+    server.end()
+  }
 }
 
 export async function cost ({ quick }: Setting): Promise<Findings> {
-  const rounds = quick ? 7 : 21
-  const requests = quick ? 2000 : 4000
-  const bare = await side(titles.bare, 'bare')
-  const ungated = await side(titles['no gate'], 'no gate')
-  const gated = await side(titles.defaults, 'defaults')
-  const refusing = await side('a refusal of fastify-surge, defaults only', 'defaults', true)
-  const sides = [bare, ungated, gated, refusing]
-  const show = progress(rounds, 'cost')
-  for (let round = 0; round < rounds; round++) {
-    for (let turn = 0; turn < sides.length; turn++) {
-      const { server, port, status, costs } = sides[(round + turn) % sides.length]!
-      costs.push(await server.cost(port, { path: '/hello', requests, connections: 20, status }))
-    }
-    show(round + 1)
+  const processes = quick ? 3 : 7
+  const side = (title: string, variant: VariantName, refuses = false): Side => ({ title, variant, refuses, costs: [] })
+  const bare = side(titles.bare, 'bare')
+  const ungated = side(titles['no gate'], 'no gate')
+  const gated = side(titles.defaults, 'defaults')
+  const refusing = side('a refusal of fastify-surge, defaults only', 'defaults', true)
+  const alone = side(titles['gate alone'], 'gate alone')
+  const refusingAlone = side(`a refusal of ${titles['gate alone']}`, 'gate alone', true)
+  const sides = [bare, ungated, gated, refusing, alone, refusingAlone]
+  const show = progress(processes, 'cost')
+  for (let turn = 0; turn < processes; turn++) {
+    await measure(sides, turn)
+    show(turn + 1)
   }
-  for (const { server } of sides) server.end()
 
   function ratios (one: Side, other: Side): number[] {
-    return one.costs.map((cost, round) => cost / other.costs[round]!)
+    return one.costs.map((cost, at) => cost / other.costs[at]!)
   }
 
   const gate = middle(ratios(gated, ungated))
