@@ -17,7 +17,7 @@ const CONNECTIONS = 200
 const WARM_UP = { requests: 3000, connections: 6 }
 
 /** For the generator, which has to be warm too. */
-const REHEARSAL = { seed: 0, streams: [{ request: get('/hello'), arrivals: [{ perSecond: 2000, ms: 250 }], timeout: 500, fresh: true }] }
+const REHEARSAL = { seed: 0, streams: [{ request: get('/hello'), arrivals: [{ perSecond: 2000, ms: 1000 }], timeout: 500, fresh: true }] }
 
 export class Contender {
   readonly variant: VariantName
@@ -120,6 +120,9 @@ export async function contest<Point, Reading> (name: string, generator: Generato
   async function enlist (contender: Contender): Promise<void> {
     const opened = await contender.open(facts)
     if (opened.unknown === undefined) {
+      await contender.warmUp(opened.port)
+      // Refusing is warm too, as it is in any server that is past its limit for longer than a run takes.
+      await contender.ask('refuse')
       await contender.warmUp(opened.port)
       await generator.run({ port: opened.port, ...REHEARSAL })
       await contender.ask('close')

@@ -8,7 +8,7 @@ import { definePlugin } from '../shared/define-plugin.ts'
 import { BadOption } from '../shared/errors.ts'
 import { Gate, type GateStats } from '../shared/gate/gate.ts'
 import { FixedLimit } from '../shared/gate/limit.ts'
-import { LoopIteration } from '../shared/gate/loop-iteration.ts'
+import { LoopTurns } from '../shared/gate/loop-turns.ts'
 import { runInGate, shedErrors } from '../shared/gate/run-in-gate.ts'
 import { SHED_REASONS, Waiter, type Priority, type ShedReason } from '../shared/gate/waiter.ts'
 import { prepareRefusal, type Refusal } from '../shared/refusal.ts'
@@ -58,6 +58,9 @@ interface RouteGate {
 
 const refusals = Object.fromEntries(SHED_REASONS.map(reason => [reason, prepareRefusal('concurrency', reason, shedErrors[reason], 1)])) as Record<ShedReason, Refusal>
 
+/** There is one event loop, for all gates of all apps. */
+const loop = new LoopTurns(systemClock.now)
+
 /** A request's claim: goes on, or is refused, when the gate says so. */
 class TicketWaiter extends Waiter {
   readonly ticket: Ticket
@@ -105,7 +108,6 @@ async function degrade (ticket: Ticket, onShed: OnShed, reason: ShedReason): Pro
 
 function concurrencyStage (gates: Map<string, Gate>, options: ResolvedOptions, dryRun: boolean): Stage<RouteGate> {
   const names = [...gates.keys()]
-  const loop = new LoopIteration(systemClock.now)
   /** Kind 0 is the work that is no request. */
   let routes = 0
 
@@ -146,7 +148,7 @@ function concurrencyStage (gates: Map<string, Gate>, options: ResolvedOptions, d
     enter (ticket, route) {
       const waiter = new TicketWaiter(ticket, route, dryRun)
       ticket.waiter = waiter
-      const outcome = route.gate.enter(waiter, loop.busy(ticket.moment), ticket.moment)
+      const outcome = route.gate.enter(waiter, ticket.moment)
       if (outcome === 'RUN') return true
       if (outcome === 'WAIT') return dryRun
       return refuse(ticket, route, outcome, dryRun)
@@ -178,7 +180,7 @@ function ipOf (request: FastifyRequest): string {
 }
 
 function makeGate ({ limit, rate, maxQueue, maxWait, target = 'service', maxPerKey, orphanTimeout }: Omit<GateOptions, 'target'> & { target?: number | 'service' | undefined }): Gate {
-  return new Gate({ limit: typeof limit === 'number' ? new FixedLimit(limit) : new AdaptiveLimit({ ...limit, maxWait }), rate, maxQueue, maxWait, target, maxPerKey, orphanTimeout }, systemClock)
+  return new Gate({ limit: typeof limit === 'number' ? new FixedLimit(limit) : new AdaptiveLimit({ ...limit, maxWait }), rate, maxQueue, maxWait, target, maxPerKey, orphanTimeout }, systemClock, loop)
 }
 
 export default definePlugin<ConcurrencyOptions, ResolvedOptions, Map<string, Gate>>({

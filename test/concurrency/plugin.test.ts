@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { once } from 'node:events'
 import { Readable } from 'node:stream'
 import { test, type TestContext } from 'node:test'
-import Fastify, { type FastifyInstance } from 'fastify'
+import Fastify, { type FastifyInstance, type FastifyRequest } from 'fastify'
 import concurrency, { type ConcurrencyOptions } from '../../plugins/concurrency/index.ts'
 import { RawClient, deferred, eventually, listen } from '../support/raw-http.ts'
 
@@ -441,28 +441,46 @@ test('rate lets so many through at once, keeps the rest waiting, and knows befor
   assert.equal(app.concurrency.stats('payments').shed.predicted_wait, 2)
 })
 
-test('what comes late in a long iteration of the event loop is refused at once, unless it is critical', async t => {
-  const { app, port } = await serve(t, {}, app => {
-    function busy () {
+/** Handlers that compute, and clients on connections that are open already, so that all of them ask in one iteration of the loop. */
+async function computing (t: TestContext, options: ConcurrencyOptions, { clients: count }: { clients: number }) {
+  const order: string[] = []
+  const { app, port } = await serve(t, options, app => {
+    function compute (request: FastifyRequest) {
       const end = performance.now() + 15
       while (performance.now() < end);
+      order.push(request.url)
       return 'ok'
     }
-    app.get('/', async () => busy())
-    app.get('/critical', { config: { concurrency: { priority: 0 } } }, async () => busy())
+    // The hook's promise: what is computed behind it counts as well.
+    app.addHook('preHandler', async () => {})
+    app.get('/', async request => compute(request))
+    app.get('/critical', { config: { concurrency: { priority: 0 } } }, async request => compute(request))
+    app.get('/ungated', { config: { concurrency: false } }, async request => { order.push(request.url) })
   })
-  const clients = await Promise.all(Array.from({ length: 24 }, () => RawClient.connect(port)))
-  // libuv accepts one connection an iteration, so that those that ask on new ones would not meet in one.
+  const clients = await Promise.all(Array.from({ length: count }, () => RawClient.connect(port)))
   for (const client of clients) await client.get('/nowhere').reply()
-  for (const [index, client] of clients.entries()) client.get(index % 4 === 0 ? '/critical' : '/')
+  return { app, clients, order }
+}
+
+test('handlers that compute wait for the loop where everybody sees them: the critical go first, and who has no handler to wait for is answered in between', async t => {
+  const { app, clients, order } = await computing(t, {}, { clients: 24 })
+  for (const [index, client] of clients.entries()) client.get(index === 23 ? '/ungated' : index >= 20 ? '/critical' : '/')
   const replies = await Promise.all(clients.map(client => client.reply()))
-  const critical = replies.filter((_, index) => index % 4 === 0)
-  assert.ok(critical.every(({ status }) => status === 200))
+  assert.ok(replies.every(({ status }) => status < 400), 'a burst is no overload: all are served')
+  assert.ok(order.indexOf('/ungated') < 4, `${order.indexOf('/ungated')} handlers ran before the one that came last`)
+  assert.ok(order.lastIndexOf('/critical') < 8, `${order.lastIndexOf('/critical')} ran before the last of the critical`)
+  const { inflight, queued, admitted } = app.concurrency.stats()
+  assert.deepEqual([inflight, queued, admitted >= 23], [0, 0, true])
+})
+
+test('who would wait too long for the loop is told so while others compute', async t => {
+  const { app, clients } = await computing(t, { maxWait: 60 }, { clients: 24 })
+  for (const client of clients) client.get('/')
+  const replies = await Promise.all(clients.map(client => client.reply()))
   const refused = replies.filter(({ status }) => status === 503)
-  assert.ok(refused.length > 0, 'nobody was refused in 360 ms of work that came at once')
-  assert.ok(refused.every(({ body }) => JSON.parse(body).code === 'FST_SURGE_PRESSURE'))
-  assert.equal(app.concurrency.stats().shed.loop_busy, refused.length)
-  assert.ok(replies.some(({ status }, index) => status === 200 && index % 4 !== 0), 'the first are served')
+  assert.ok(refused.length > 0 && refused.length < 24, `${refused.length} of 24 were refused`)
+  assert.ok(refused.every(({ body }) => JSON.parse(body).code === 'FST_SURGE_QUEUE_TIMEOUT'))
+  assert.equal(app.concurrency.stats().shed.queue_timeout, refused.length)
 })
 
 test('a request whose deadline would pass in the queue is refused on arrival', async t => {

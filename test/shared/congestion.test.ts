@@ -9,14 +9,14 @@ import { FakeClock } from '../support/fake-clock.ts'
 test('a burst is no congestion, a queue that stands for an interval is, and it ends with one short wait', () => {
   const congestion = new Congestion()
   congestion.admitted(0, 20, 0)
-  for (let now = 5; now < 100; now += 5) congestion.admitted(50, 20, now)
+  for (let now = 5; now < 105; now += 5) congestion.admitted(50, 20, now)
   assert.equal(congestion.congested, false)
-  for (let now = 100; now < 200; now += 5) congestion.admitted(50, 20, now)
-  assert.equal(congestion.congested, false, 'the first interval began with an empty room')
-  congestion.admitted(50, 20, 200)
+  congestion.admitted(50, 20, 105)
   assert.equal(congestion.congested, true)
-  congestion.admitted(20, 20, 205)
+  congestion.admitted(20, 20, 110)
   assert.equal(congestion.congested, false)
+  for (let now = 115; now < 215; now += 5) congestion.admitted(50, 20, now)
+  assert.equal(congestion.congested, false, 'a new interval begins')
 })
 
 test('silence says nothing: an old interval does not make a new one congested', () => {

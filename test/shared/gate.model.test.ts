@@ -5,6 +5,7 @@ import { test } from 'node:test'
 import fc from 'fast-check'
 import { Gate } from '../../plugins/shared/gate/gate.ts'
 import { FixedLimit } from '../../plugins/shared/gate/limit.ts'
+import { LoopTurns } from '../../plugins/shared/gate/loop-turns.ts'
 import { Waiter, type Priority, type ShedReason } from '../../plugins/shared/gate/waiter.ts'
 import { FakeClock } from '../support/fake-clock.ts'
 
@@ -69,5 +70,78 @@ test('the gate keeps its invariants whatever comes', () => {
     for (const claim of claims) gate.leave(claim)
     const { inflight, queued, orphans } = gate.stats()
     assert.deepEqual({ inflight, queued, orphans }, { inflight: 0, queued: 0, orphans: 0 })
+  }), { numRuns: 500 })
+})
+
+/** Runs for so many milliseconds of the event loop once it is admitted. */
+class Computing extends Claim {
+  compute: () => void = () => {}
+  override admitted () {
+    super.admitted()
+    this.compute()
+  }
+}
+
+const computing = fc.oneof(
+  { weight: 6, arbitrary: fc.record({ do: fc.constant('enter' as const), priority: fc.constantFrom<Priority>(0, 1, 2), ms: fc.integer({ min: 0, max: 15 }) }) },
+  { weight: 4, arbitrary: fc.record({ do: fc.constant('iterate' as const) }) },
+  { weight: 3, arbitrary: fc.record({ do: fc.constantFrom('leave' as const, 'orphan' as const), which: fc.nat(40) }) },
+  { weight: 1, arbitrary: fc.record({ do: fc.constant('advance' as const), ms: fc.integer({ min: 1, max: 120 }) }) },
+  { weight: 1, arbitrary: fc.record({ do: fc.constant('tune' as const), limit: fc.integer({ min: 1, max: 6 }) }) }
+)
+
+test('with turns of the event loop as further permits, nobody waits beside a free slot unless a turn is coming', () => {
+  fc.assert(fc.property(fc.array(computing, { minLength: 5, maxLength: 120 }), steps => {
+    const clock = new FakeClock()
+    let immediates: Array<() => void> = []
+    const loop = new LoopTurns(clock.now, callback => { immediates.push(callback) })
+    const gate = new Gate({ limit: new FixedLimit(3), maxQueue: 4, maxWait: 300, target: Infinity, orphanTimeout: 900 }, clock, loop)
+    const claims: Computing[] = []
+    let limit = 3
+
+    function iterate () {
+      const now = immediates
+      immediates = []
+      for (const immediate of now) immediate()
+    }
+
+    function check () {
+      const { inflight, queued, orphans } = gate.stats()
+      const inState = (...states: string[]) => claims.filter(({ state }) => states.includes(state)).length
+      assert.deepEqual([inflight, queued, orphans], [inState('RUN', 'ORPHAN'), inState('WAIT'), inState('ORPHAN')])
+      assert.ok(queued === 0 || inflight >= limit || immediates.length > 0, 'waits for a turn that never comes')
+      assert.ok(queued <= 4)
+      for (const claim of claims) assert.ok(claim.outcomes.length <= 1 && claim.slots <= 1, 'one outcome, one slot')
+    }
+
+    for (const move of steps) {
+      const before = gate.stats().inflight
+      switch (move.do) {
+        case 'enter': {
+          const claim = new Computing(move.priority)
+          claim.compute = () => clock.advance(move.ms)
+          claims.push(claim)
+          if (gate.enter(claim) === 'RUN') {
+            claim.slots++
+            claim.compute()
+          }
+          break
+        }
+        case 'iterate': iterate(); break
+        case 'leave': if (claims.length > 0) gate.leave(claims[move.which % claims.length]!); break
+        case 'orphan': if (claims.length > 0) gate.orphan(claims[move.which % claims.length]!); break
+        case 'advance': clock.advance(move.ms); break
+        case 'tune': gate.tune(limit = move.limit)
+      }
+      assert.ok(gate.stats().inflight <= Math.max(limit, before))
+      check()
+    }
+    for (let i = 0; i < 400 && (immediates.length > 0 || gate.stats().inflight > 0); i++) {
+      for (const claim of claims) if (claim.state === 'RUN' || claim.state === 'ORPHAN') gate.leave(claim)
+      iterate()
+      check()
+    }
+    assert.equal(immediates.length, 0, 'the loop is left alone once everybody is served')
+    assert.deepEqual([gate.stats().inflight, gate.stats().queued], [0, 0])
   }), { numRuns: 500 })
 })

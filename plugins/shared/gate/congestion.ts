@@ -1,28 +1,22 @@
 // Tells a standing queue from a burst, as CoDel does (RFC 8289; for servers: Maurer, "Fail at Scale", ACM Queue 2015): a
-// burst is gone within an interval, so when even the shortest wait of an interval was above the target, the queue stands.
-// The wait that counts is that of the oldest in the room, who would be next if first came first: were it that of whoever
-// is admitted, taking the newest first would end the congestion that it is the answer to.
+// burst is gone within an interval, so when for all of an interval nobody got in without waiting longer than the target, the
+// queue stands. The wait that counts is that of the oldest in the room, who would be next if first came first: were it that
+// of whoever is admitted, taking the newest first would end the congestion that it is the answer to.
 
 const INTERVAL_MS = 100
 
 export class Congestion {
-  #since = -Infinity
-  #shortest = Infinity
-  #congested = false
-
-  get congested (): boolean {
-    return this.#congested
-  }
+  congested = false
+  /** Since when every wait was above the target. */
+  #above: number | undefined = undefined
+  #last = -Infinity
 
   /** Somebody is admitted while the oldest has waited for `wait` milliseconds; 0 in an empty room. */
   admitted (wait: number, target: number, now: number): void {
-    if (now - this.#since >= INTERVAL_MS) {
-      // An interval that ended in silence says nothing of the one that begins.
-      this.#congested = this.#shortest !== Infinity && this.#shortest > target && now - this.#since < 2 * INTERVAL_MS
-      this.#shortest = Infinity
-      this.#since = now
-    }
-    if (wait < this.#shortest) this.#shortest = wait
-    if (wait <= target) this.#congested = false
+    if (wait <= target) this.#above = undefined
+    // After a silence nobody knows whether it is the same queue.
+    else if (this.#above === undefined || now - this.#last >= 2 * INTERVAL_MS) this.#above = now
+    this.congested = this.#above !== undefined && now - this.#above >= INTERVAL_MS
+    this.#last = now
   }
 }

@@ -12,11 +12,13 @@
 //                   ▼
 //                 SHED
 //
-// Permits come back by release (a semaphore of `limit`) or by the clock (a token bucket); a gate may have both.
+// Permits come back by release (a semaphore of `limit`), by the clock (a token bucket), and from the event loop, which has
+// turns to give; a gate may have all three, and who is admitted has one of each.
 import type { Clock } from '../clock.ts'
 import { Line } from '../line.ts'
 import { Congestion } from './congestion.ts'
 import { FixedLimit, type Ending, type Limit } from './limit.ts'
+import type { LoopTurns, TurnTaker } from './loop-turns.ts'
 import { Shares } from './shares.ts'
 import { TokenBucket, type Rate } from './token-bucket.ts'
 import { SHED_REASONS, type ShedReason, type Waiter } from './waiter.ts'
@@ -65,7 +67,7 @@ export interface GateStats {
 const SERVICE_WEIGHT = 1 / 16
 const SHORTEST_TARGET_MS = 20
 
-export class Gate {
+export class Gate implements TurnTaker {
   readonly #limits: GateLimits
   readonly #clock: Clock
   readonly #room = new WaitingRoom()
@@ -73,6 +75,7 @@ export class Gate {
   readonly #congestion = new Congestion()
   readonly #tokens: TokenBucket | undefined
   readonly #shares: Shares | undefined
+  readonly #loop: LoopTurns | undefined
   #limit: Limit
   #inflight = 0
   #service = 0
@@ -86,9 +89,11 @@ export class Gate {
   readonly #shed = Object.fromEntries(SHED_REASONS.map(reason => [reason, 0])) as Record<ShedReason, number>
   readonly #atRest: Array<() => void> = []
 
-  constructor (limits: GateLimits, clock: Clock) {
+  /** `loop` where what is admitted runs on the event loop. */
+  constructor (limits: GateLimits, clock: Clock, loop?: LoopTurns) {
     this.#limits = limits
     this.#clock = clock
+    this.#loop = loop
     this.#limit = limits.limit
     this.#tokens = limits.rate && new TokenBucket(limits.rate)
     this.#shares = limits.maxPerKey === undefined ? undefined : new Shares(limits.maxPerKey)
@@ -96,26 +101,29 @@ export class Gate {
 
   /**
    * 'RUN' or 'WAIT', or why it is shed. A waiter that gets 'WAIT' hears of its outcome through its own methods.
-   * @param busy the event loop is so late that whoever is not critical had better hear so at once
    * @param now the clock's milliseconds, for a caller that has just read them
    */
-  enter (waiter: Waiter, busy = false, now = this.#clock.now()): 'RUN' | 'WAIT' | ShedReason {
+  enter (waiter: Waiter, now = this.#clock.now()): 'RUN' | 'WAIT' | ShedReason {
+    const turn = this.#loop === undefined || this.#loop.arrive(now)
     if (!this.#open) return this.#refuse(waiter, 'draining')
-    if (busy && waiter.priority > 0) return this.#refuse(waiter, 'loop_busy')
-    if (this.#room.size === 0 && this.#inflight < this.#limit.current && (this.#tokens === undefined || this.#tokens.take(now))) {
-      this.#run(waiter, 0, now)
-      this.#shares?.add(waiter.key)
-      return 'RUN'
-    }
-    const reason = this.#unwelcome(waiter, now)
+    if (turn && this.#room.size === 0 && this.#take(now)) return this.#admit(waiter, now)
+    // The room is for those who wait for slots and tokens: a burst that waits for the loop alone does not fill it.
+    const late = !turn && this.#inflight < this.#limit.current
+    const burst = late && !this.#loop!.standing(now)
+    const reason = this.#unwelcome(waiter, burst, now)
     if (reason !== undefined) return this.#refuse(waiter, reason)
+    if (this.#room.size >= this.#limits.maxQueue && burst && this.#take(now)) {
+      if (this.#room.size === 0) return this.#admit(waiter, now)
+      this.#grantOne(now)
+    }
     if (this.#room.size >= this.#limits.maxQueue) {
       const evicted = this.#room.yielding(waiter.priority)
-      if (evicted === undefined) return this.#refuse(waiter, 'queue_full')
+      if (evicted === undefined) return this.#refuse(waiter, late ? 'loop_busy' : 'queue_full')
       this.#drop(evicted, 'evicted')
     }
     this.#shares?.add(waiter.key)
     this.#room.join(waiter, now)
+    if (!turn) this.#loop!.wait(this)
     this.#arm(now)
     return 'WAIT'
   }
@@ -189,9 +197,22 @@ export class Gate {
     }
   }
 
+  /** Admits the next when a slot and a token are there; the loop gives the turn. */
+  takeTurn (now: number): void {
+    if (this.#room.size === 0) return
+    if (this.#take(now)) this.#grantOne(now)
+    else this.#arm(now)
+  }
+
+  /** How many of the room wait for nothing but the loop; while a token is what is missing, its timer sees to them. */
+  ready (now: number): number {
+    if (this.#tokens !== undefined && this.#tokens.wait(now) > 0) return 0
+    return Math.max(0, Math.min(this.#room.size, this.#limit.current - this.#inflight))
+  }
+
   /** Why there is no use in letting this one wait, if there is none. */
-  #unwelcome (waiter: Waiter, now: number): ShedReason | undefined {
-    if (this.#shares?.exhausted(waiter.key)) return 'key_share'
+  #unwelcome (waiter: Waiter, burst: boolean, now: number): ShedReason | undefined {
+    if (!burst && this.#shares?.exhausted(waiter.key)) return 'key_share'
     const ahead = this.#room.size
     // A wait for tokens is known beforehand; refused here, it commits nothing.
     if (this.#tokens !== undefined && this.#tokens.wait(now, ahead) > Math.min(this.#limits.maxWait, waiter.patience)) return 'predicted_wait'
@@ -210,6 +231,17 @@ export class Gate {
     this.#refuse(waiter, reason)
     this.#shares?.remove(waiter.key)
     waiter.shed(reason)
+  }
+
+  /** Takes a token for a free slot; false when either is missing. */
+  #take (now: number): boolean {
+    return this.#inflight < this.#limit.current && (this.#tokens === undefined || this.#tokens.take(now))
+  }
+
+  #admit (waiter: Waiter, now: number): 'RUN' {
+    this.#run(waiter, 0, now)
+    this.#shares?.add(waiter.key)
+    return 'RUN'
   }
 
   #run (waiter: Waiter, standing: number, now: number): void {
@@ -236,15 +268,24 @@ export class Gate {
 
   #grant (now: number): void {
     while (this.#room.size > 0 && this.#inflight < this.#limit.current) {
-      if (this.#tokens !== undefined && !this.#tokens.take(now)) {
+      if (this.#loop?.open(now) === false) {
+        this.#loop.wait(this)
+        return
+      }
+      if (!this.#take(now)) {
         this.#arm(now)
         return
       }
-      const standing = now - this.#room.oldest
-      const waiter = this.#room.next(this.#congested)!
-      this.#run(waiter, standing, now)
-      waiter.admitted()
+      this.#grantOne(now)
     }
+  }
+
+  /** Its slot and its token are taken. */
+  #grantOne (now: number): void {
+    const standing = now - this.#room.oldest
+    const waiter = this.#room.next(this.#isCongested(now))!
+    this.#run(waiter, standing, now)
+    waiter.admitted()
   }
 
   #settle (): void {
@@ -257,9 +298,11 @@ export class Gate {
     return target === 'service' ? Math.max(SHORTEST_TARGET_MS, this.#service) : target
   }
 
-  /** Never while tokens are what is waited for: theirs is a queue that is meant to stand. */
-  get #congested (): boolean {
-    return this.#congestion.congested && !this.#limit.searching && (this.#tokens === undefined || this.#inflight >= this.#limit.current)
+  /** Never while tokens are what is waited for, whose queue is meant to stand, nor slots that are still being looked for. */
+  #isCongested (now: number): boolean {
+    if (!this.#congestion.congested) return false
+    if (this.#limit.searching && this.#loop?.standing(now) !== true) return false
+    return this.#tokens === undefined || this.#inflight >= this.#limit.current
   }
 
   /** When the limit wants to hear that somebody has waited for a slot all the time. */
@@ -268,13 +311,13 @@ export class Gate {
   }
 
   /** Milliseconds that the oldest may wait. */
-  get #longest (): number {
-    return this.#congested ? Math.min(this.#limits.maxWait, 2 * this.#target) : this.#limits.maxWait
+  #longest (now: number): number {
+    return this.#isCongested(now) ? Math.min(this.#limits.maxWait, 2 * this.#target) : this.#limits.maxWait
   }
 
   /** One timer for everybody who waits, the next token and every orphan; a waiter that left early lets it fire once for nothing. */
   #arm (now: number): void {
-    let due = Math.min(this.#room.oldest + this.#longest, (this.#orphans.first?.since ?? Infinity) + this.#limits.orphanTimeout)
+    let due = Math.min(this.#room.oldest + this.#longest(now), (this.#orphans.first?.since ?? Infinity) + this.#limits.orphanTimeout)
     if (this.#tokens !== undefined && this.#room.size > 0 && this.#inflight < this.#limit.current) due = Math.min(due, now + this.#tokens.wait(now))
     due = Math.min(due, this.#limitDue)
     if (due >= this.#due) return
@@ -293,7 +336,7 @@ export class Gate {
 
   #expire (now: number): void {
     for (;;) {
-      const waiter = this.#room.expired(now - this.#longest)
+      const waiter = this.#room.expired(now - this.#longest(now))
       if (waiter === undefined) break
       this.#drop(waiter, 'queue_timeout')
     }
