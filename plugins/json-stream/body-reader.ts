@@ -16,7 +16,8 @@ export const DRAIN_BYTES = 256 * 1024
 const BURST_BYTES = 256 * 1024
 
 /** What an element weighs beside its bytes: to hand out 22,000 times `{}` takes far longer than to read the 64 KiB that they came in. */
-const ELEMENT_BYTES = 16
+const ELEMENT_BYTES = 32
+const BURST_ELEMENTS = BURST_BYTES / ELEMENT_BYTES
 
 export interface BodyOptions {
   decoder: Transform | undefined
@@ -45,6 +46,8 @@ export class BodyReader {
   #wireBytes = 0
   #decodedBytes = 0
   #burstBytes = 0
+  #most = Infinity
+  #lastBytes = 0
   /** Paused until the event loop has had its turn. */
   #resting = false
   #piped = false
@@ -79,10 +82,7 @@ export class BodyReader {
   read (): Promise<Buffer | null> {
     if (this.failure !== undefined) return Promise.reject(this.failure)
     const chunk = this.#resting ? undefined : this.#chunks.shift()
-    if (chunk !== undefined) {
-      this.#spend(chunk.length)
-      return Promise.resolve(chunk)
-    }
+    if (chunk !== undefined) return Promise.resolve(this.#part(chunk))
     if (this.#ended && this.#chunks.length === 0) return Promise.resolve(null)
     return new Promise((resolve, reject) => {
       this.#waiter = { resolve, reject }
@@ -164,12 +164,25 @@ export class BodyReader {
   #hand (waiter: Waiter, chunk: Buffer): void {
     this.#waiter = undefined
     this.#disarmIdle()
-    this.#spend(chunk.length)
-    waiter.resolve(chunk)
+    waiter.resolve(this.#part(chunk))
   }
 
-  /** The chunk read last held so many elements, which are work of their own. */
+  /** As much of a chunk as may be handed out at once; the rest is the next chunk. */
+  #part (chunk: Buffer): Buffer {
+    let part = chunk
+    if (chunk.length > this.#most) {
+      part = chunk.subarray(0, this.#most)
+      this.#chunks.unshift(chunk.subarray(this.#most))
+      this.#source.pause()
+    }
+    this.#lastBytes = part.length
+    this.#spend(part.length)
+    return part
+  }
+
+  /** The chunk read last held so many elements, which are work of their own. Where they are many, the next are cut smaller. */
   parsed (elements: number): void {
+    this.#most = elements * 2 > BURST_ELEMENTS ? Math.ceil(this.#lastBytes * BURST_ELEMENTS / elements) : Infinity
     if (!this.#resting) this.#spend(elements * ELEMENT_BYTES)
   }
 

@@ -95,6 +95,22 @@ test('many elements in few bytes leave the event loop to others after each chunk
   assert.equal(new Set(seen).size, 4, String(seen))
 })
 
+test('behind many elements in few bytes chunks are cut, until there are fewer, and nothing is lost', async () => {
+  const { wire, body } = reader()
+  const bytes = Buffer.alloc(192 * 1024, 'abcdefg')
+  for (let at = 0; at < bytes.length; at += 64 * 1024) wire.write(bytes.subarray(at, at + 64 * 1024))
+  wire.end()
+  const chunks: Buffer[] = []
+  for (let chunk = await body.read(); chunk !== null; chunk = await body.read()) {
+    chunks.push(chunk)
+    // Three bytes an element, later a thousand.
+    body.parsed(chunks.length <= 4 ? chunk.length / 3 : chunk.length / 1000)
+  }
+  const sizes = chunks.map(chunk => chunk.length)
+  assert.deepEqual([sizes[0], sizes.slice(1, 5).every(size => size / 3 <= 8192), sizes.length], [64 * 1024, true, 6])
+  assert.ok(Buffer.concat(chunks).equals(bytes))
+})
+
 test('a wire that closes before its end rejects the read, and every later one', async () => {
   const { wire, body } = reader()
   const read = assert.rejects(body.read(), { code: 'FST_SURGE_JSON_ABORTED' })
