@@ -14,7 +14,7 @@ export const titles: Record<VariantName, string> = {
   'no gate': 'fastify-surge without its gate',
   'gate alone': 'fastify-surge/concurrency alone',
   'no pressure': 'fastify-surge, its gate alone decides',
-  'own port': 'fastify-surge, lifecycle.port',
+  'own port': 'fastify-surge, defaults and lifecycle.port',
   'limit 10': 'fastify-surge, limit: 10',
   'limit 16': 'fastify-surge, limit: 16',
   'limit 32': 'fastify-surge, limit: 32',

@@ -210,7 +210,7 @@ export const workloads = {
       })
       return [downstream]
     },
-    options: ({ probePort }) => ({ tuned: { concurrency: TUNED }, 'own port': { concurrency: TUNED, lifecycle: { port: probePort } } })
+    options: ({ probePort }) => ({ tuned: { concurrency: TUNED }, 'own port': { lifecycle: { port: probePort } } })
   },
 
   hello: {

@@ -109,14 +109,19 @@ test('a turn is as many iterations as bring somebody: new connections come one a
   assert.equal(gate.stats().queued, 30 - log.length)
 })
 
-test('an intake that does not end is interrupted after 20 ms, so that somebody is served', () => {
+test('an intake that does not end is a burst for 100 ms, then it is interrupted each 20 ms, so that somebody is served', () => {
   const { come, iterate, log, clock } = setUp()
-  for (let i = 0; i < 200; i++) {
-    come(`${i}`)
-    clock.advance(1)
-    iterate()
+  function flood (ms: number) {
+    for (const end = clock.now() + ms; clock.now() < end;) {
+      come('one')
+      clock.advance(1)
+      iterate()
+    }
   }
-  assert.ok(log.length > 40, `${log.length} ran in 200 ms of intake`)
+  flood(100)
+  assert.ok(log.length <= 6, `${log.length} ran before the burst was taken in`)
+  flood(300)
+  assert.ok(log.length > 40, `${log.length} ran in 400 ms of intake`)
 })
 
 test('gates take turns at the loop, and higher priorities go first within one', () => {

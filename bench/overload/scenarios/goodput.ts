@@ -177,7 +177,8 @@ export async function cpu ({ generator, quick, rounds }: Setting): Promise<Findi
       const prompt = of(variant, load, 'prompt')
       return [
         verdict(`${title}, ${load}×: ≥ 90 % of the bound ${number(best)}/s`, `${number(good)}/s`, [good], good => good >= best * CLOSE_TO_BOUND),
-        verdict(`${title}, ${load}×: half of the unserved have their 503 within ${PROMPT} ms`, percent(prompt), [prompt], prompt => prompt >= 0.5)
+        verdict(`${title}, ${load}×: no less than bare Fastify's ${number(of('bare', load, 'good'))}/s`, `${number(good)}/s`, [good, of('bare', load, 'good')], (good, bare) => good >= bare),
+        verdict(`${title}, ${load}×: 80 % of the unserved have their 503 within ${PROMPT} ms`, percent(prompt), [prompt], prompt => prompt >= 0.8)
       ]
     }))
   }

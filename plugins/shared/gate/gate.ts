@@ -16,12 +16,14 @@
 // turns to give; a gate may have all three, and who is admitted has one of each.
 import type { Clock } from '../clock.ts'
 import { Line } from '../line.ts'
+import { Alarm } from './alarm.ts'
 import { Congestion } from './congestion.ts'
+import { GateCounters, type GateStats } from './gate-stats.ts'
 import { FixedLimit, type Ending, type Limit } from './limit.ts'
 import type { LoopTurns, TurnTaker } from './loop-turns.ts'
 import { Shares } from './shares.ts'
 import { TokenBucket, type Rate } from './token-bucket.ts'
-import { SHED_REASONS, type ShedReason, type Waiter } from './waiter.ts'
+import type { ShedReason, Waiter } from './waiter.ts'
 import { WaitingRoom } from './waiting-room.ts'
 
 export interface GateLimits {
@@ -40,30 +42,6 @@ export interface GateLimits {
   orphanTimeout: number
 }
 
-export interface GateStats {
-  /** 'OPEN' admits, 'DRAINING' finishes what it has, 'CLOSED' has finished. */
-  state: 'OPEN' | 'DRAINING' | 'CLOSED'
-  limit: number
-  /** Slots taken now, those of orphans included. */
-  inflight: number
-  /** Live waiters. */
-  queued: number
-  /** Slots of handlers that still work for a client that is gone. */
-  orphans: number
-  /** True while the queue stands: newest first, and who waits too long is shed. */
-  congested: boolean
-  /** Milliseconds that a claim runs, a moving average. */
-  service: number
-  /** Admitted since boot. */
-  admitted: number
-  /** Refused since boot, by reason; 'pressure' counts those that the process's own state kept from coming here. */
-  shed: Record<ShedReason | 'pressure', number>
-  /** Left the waiting room by themselves since boot. */
-  gone: number
-  /** Orphans whose slot was taken back at `orphanTimeout`, since boot. */
-  orphansTimedOut: number
-}
-
 const SERVICE_WEIGHT = 1 / 16
 const SHORTEST_TARGET_MS = 20
 
@@ -80,13 +58,8 @@ export class Gate implements TurnTaker {
   #inflight = 0
   #service = 0
   #open = true
-  #timer: unknown = undefined
-  #due = Infinity
-  #admitted = 0
-  #gone = 0
-  #orphansTimedOut = 0
-  #forestalled = 0
-  readonly #shed = Object.fromEntries(SHED_REASONS.map(reason => [reason, 0])) as Record<ShedReason, number>
+  readonly #counters = new GateCounters()
+  readonly #alarm: Alarm
   readonly #atRest: Array<() => void> = []
 
   /** `loop` where what is admitted runs on the event loop. */
@@ -94,6 +67,7 @@ export class Gate implements TurnTaker {
     this.#limits = limits
     this.#clock = clock
     this.#loop = loop
+    this.#alarm = new Alarm(clock, now => this.#wake(now))
     this.#limit = limits.limit
     this.#tokens = limits.rate && new TokenBucket(limits.rate)
     this.#shares = limits.maxPerKey === undefined ? undefined : new Shares(limits.maxPerKey)
@@ -134,7 +108,7 @@ export class Gate implements TurnTaker {
       case 'WAIT':
         this.#room.leave(waiter)
         waiter.state = 'GONE'
-        this.#gone++
+        this.#counters.gone++
         this.#shares?.remove(waiter.key)
         this.#settle()
         break
@@ -159,7 +133,7 @@ export class Gate implements TurnTaker {
 
   /** A claim was refused before it came here, for the process's own state. */
   forestalled (): void {
-    this.#forestalled++
+    this.#counters.shed.pressure++
   }
 
   /** Sets the limit by hand. A lower one cancels nothing: it holds as soon as enough claims have ended. */
@@ -190,10 +164,8 @@ export class Gate implements TurnTaker {
       orphans: this.#orphans.size,
       congested: this.#congestion.congested,
       service: this.#service,
-      admitted: this.#admitted,
-      shed: { ...this.#shed, pressure: this.#forestalled },
-      gone: this.#gone,
-      orphansTimedOut: this.#orphansTimedOut
+      ...this.#counters,
+      shed: { ...this.#counters.shed }
     }
   }
 
@@ -222,7 +194,7 @@ export class Gate implements TurnTaker {
 
   #refuse (waiter: Waiter, reason: ShedReason): ShedReason {
     waiter.state = 'SHED'
-    this.#shed[reason]++
+    this.#counters.shed[reason]++
     return reason
   }
 
@@ -246,7 +218,7 @@ export class Gate implements TurnTaker {
 
   #run (waiter: Waiter, standing: number, now: number): void {
     this.#inflight++
-    this.#admitted++
+    this.#counters.admitted++
     waiter.state = 'RUN'
     waiter.started = now
     waiter.began = this.#inflight
@@ -315,23 +287,18 @@ export class Gate implements TurnTaker {
     return this.#isCongested(now) ? Math.min(this.#limits.maxWait, 2 * this.#target) : this.#limits.maxWait
   }
 
-  /** One timer for everybody who waits, the next token and every orphan; a waiter that left early lets it fire once for nothing. */
+  /** For everybody who waits, the next token and every orphan. */
   #arm (now: number): void {
-    let due = Math.min(this.#room.oldest + this.#longest(now), (this.#orphans.first?.since ?? Infinity) + this.#limits.orphanTimeout)
+    let due = Math.min(this.#room.oldest + this.#longest(now), (this.#orphans.first?.since ?? Infinity) + this.#limits.orphanTimeout, this.#limitDue)
     if (this.#tokens !== undefined && this.#room.size > 0 && this.#inflight < this.#limit.current) due = Math.min(due, now + this.#tokens.wait(now))
-    due = Math.min(due, this.#limitDue)
-    if (due >= this.#due) return
-    if (this.#timer !== undefined) this.#clock.clearTimeout(this.#timer)
-    this.#due = due
-    this.#timer = this.#clock.setTimeout(() => {
-      this.#timer = undefined
-      this.#due = Infinity
-      const now = this.#clock.now()
-      if (now >= this.#limitDue) this.#limit.waited(now, this.#inflight, this.#orphans.size)
-      this.#expire(now)
-      this.#grant(now)
-      this.#arm(now)
-    }, Math.max(1, Math.ceil(due - now)))
+    this.#alarm.set(due, now)
+  }
+
+  #wake (now: number): void {
+    if (now >= this.#limitDue) this.#limit.waited(now, this.#inflight, this.#orphans.size)
+    this.#expire(now)
+    this.#grant(now)
+    this.#arm(now)
   }
 
   #expire (now: number): void {
@@ -343,7 +310,7 @@ export class Gate implements TurnTaker {
     for (;;) {
       const orphan = this.#orphans.first
       if (orphan === undefined || orphan.since > now - this.#limits.orphanTimeout) break
-      this.#orphansTimedOut++
+      this.#counters.orphansTimedOut++
       this.leave(orphan)
     }
     this.#settle()

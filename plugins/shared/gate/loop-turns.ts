@@ -14,7 +14,7 @@ const TURN_MS = 10
 const INTAKE_MS = 20
 /** After the loop has caught up, the next turn is timed this much later only: to hear of its end costs the loop an iteration. */
 const REST_MS = 5
-/** Behind for longer than this is no burst (code that is compiled, a collection of garbage). */
+/** Behind for longer than this is no burst (new connections, code that is compiled, a collection of garbage), which is taken in as a whole. */
 const STANDING_MS = 100
 /** So late in an iteration its newcomers have waited that long already. */
 const LATE_MS = 35
@@ -105,7 +105,7 @@ export class LoopTurns {
         return
       }
       if (this.#handed > this.#began!) this.#began = now
-    } else if (drained || now - this.#handed >= INTAKE_MS) {
+    } else if (drained || (now - this.#crowded > STANDING_MS && now - this.#handed >= INTAKE_MS)) {
       for (let one = 0; one < Math.min(ready, BATCH); one++) this.#soon(this.#handOut)
     }
     this.#soon(this.#look)
