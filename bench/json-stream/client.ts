@@ -1,7 +1,9 @@
-// Starts the server processes and sends them bodies over HTTP on 127.0.0.1.
+// Starts the server processes and sends them bodies over HTTP on 127.0.0.1: a core for the servers, as each has where one runs a
+// process a core, and one for their client.
 import { fork, type ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
 import http from 'node:http'
+import { pinnedTo, pinSelf } from '../support/pinned.ts'
 
 export interface Server {
   port: number
@@ -11,9 +13,13 @@ export interface Server {
 }
 
 const CHUNK = 64 * 1024
+const SERVER_CORE = 0
+const CLIENT_CORE = 1
+
+pinSelf(CLIENT_CORE)
 
 export async function start (reader: string, flags: string[] = []): Promise<Server> {
-  const child: ChildProcess = fork(new URL('./server.ts', import.meta.url), [reader], { execArgv: ['--import', 'tsx', ...flags] })
+  const child: ChildProcess = fork(new URL('./server.ts', import.meta.url), [reader], pinnedTo(SERVER_CORE, flags))
   const [port] = await Promise.race([
     once(child, 'message'),
     once(child, 'exit').then(() => { throw new Error(`the server for ${reader} ended`) })

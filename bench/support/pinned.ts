@@ -12,13 +12,20 @@ export interface Child {
   end: () => void
 }
 
+/** Options of fork() for a TypeScript module on the given core, with flags for Node. */
+export function pinnedTo (core: number, flags: string[] = []): { execPath?: string, execArgv: string[] } {
+  const node = ['--import', 'tsx', ...flags]
+  return pinning ? { execPath: 'taskset', execArgv: ['-c', String(core), process.execPath, ...node] } : { execArgv: node }
+}
+
+/** Moves this process to the given core. */
+export function pinSelf (core: number): void {
+  if (pinning) spawnSync('taskset', ['-acp', String(core), String(process.pid)])
+}
+
 /** Starts a module, which says something once it is ready, on the given core. */
 export async function forkPinned (module: URL, args: string[], core: number): Promise<Child> {
-  const node = ['--import', 'tsx']
-  const child = fork(module, args, {
-    serialization: 'advanced',
-    ...(pinning ? { execPath: 'taskset', execArgv: ['-c', String(core), process.execPath, ...node] } : { execArgv: node })
-  })
+  const child = fork(module, args, { serialization: 'advanced', ...pinnedTo(core) })
   await answer(child)
   return {
     async ask (message) {
