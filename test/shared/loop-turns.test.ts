@@ -109,6 +109,19 @@ test('a turn is as many iterations as bring somebody: new connections come one a
   assert.equal(gate.stats().queued, 30 - log.length)
 })
 
+test('a loop that is busy with short iterations keeps nobody waiting, and is timed only now and then', () => {
+  const { come, iterate, gate, pending, clock } = setUp()
+  let looks = 0
+  for (let i = 0; i < 1000; i++) {
+    assert.equal(come(`${i}`, { ms: 0.3 }), 'RUN')
+    clock.advance(0.2)
+    looks += pending()
+    iterate()
+  }
+  assert.equal(gate.stats().admitted, 1000)
+  assert.ok(looks < 120, `${looks} looks in 500 ms`)
+})
+
 test('an intake that does not end is a burst for 100 ms, then it is interrupted each 20 ms, so that somebody is served', () => {
   const { come, iterate, log, clock } = setUp()
   function flood (ms: number) {

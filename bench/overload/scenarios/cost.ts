@@ -62,11 +62,13 @@ export async function cost ({ quick }: Setting): Promise<Findings> {
 
   const gate = middle(ratios(gated, ungated))
   const refusal = middle(ratios(refusing, bare))
+  const instead = middle(ratios(refusing, gated))
   return {
     tables: [table(['CPU a hello-world request', 'µs', 'to bare Fastify', 'middle half'], sides.map(side => [
       side.title, number(middle(side.costs), 1), number(middle(ratios(side, bare)), 2), quartiles(ratios(side, bare)).map(ratio => number(ratio, 2)).join('–')
     ]))],
     verdicts: [
+      verdict('a refusal ≤ 1.05 of the hello-world that it is given instead of', number(instead, 2), [instead], ratio => ratio <= 1.05),
       verdict('a refusal ≤ 1.05 of a hello-world of bare Fastify', number(refusal, 2), [refusal], ratio => ratio <= 1.05),
       verdict('the gate ≤ 1.03 of the suite without it', number(gate, 3), [gate], ratio => ratio <= 1.03)
     ]

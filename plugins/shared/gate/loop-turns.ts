@@ -7,11 +7,13 @@
 //     └── nobody waits ───────────────┘
 //
 // A turn is not an iteration: libuv accepts one connection an iteration, so 500 new ones with a handler of 2 ms are 500
-// short iterations. It lasts until one of them brings nobody. What is handed out runs in an immediate of its own, so that
+// short iterations. It lasts until one of them brings nobody, or is over so soon that nobody has waited. What is handed out runs in an immediate of its own, so that
 // promises settle in between and what they compute counts.
 
 const TURN_MS = 10
 const INTAKE_MS = 20
+/** An iteration that is over sooner keeps nobody waiting, however busy the loop is. */
+const SHORT_MS = 1
 /** After the loop has caught up, the next turn is timed this much later only: to hear of its end costs the loop an iteration. */
 const REST_MS = 5
 /** Behind for longer than this is no burst (new connections, code that is compiled, a collection of garbage), which is taken in as a whole. */
@@ -91,6 +93,7 @@ export class LoopTurns {
     const now = this.#now()
     const drained = !this.#arrived
     this.#arrived = false
+    const iteration = now - this.#looked
     this.#looked = now
     if (this.#handing !== undefined) {
       this.#handing = undefined
@@ -98,8 +101,9 @@ export class LoopTurns {
     }
     const ready = this.#ready(now)
     if (ready === 0) {
+      const caughtUp = drained || (this.#behind === undefined && iteration < SHORT_MS)
       this.#behind = undefined
-      if (drained) {
+      if (caughtUp) {
         this.#began = undefined
         this.#caughtUp = now
         return
