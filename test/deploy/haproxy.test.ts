@@ -6,13 +6,13 @@ import { once } from 'node:events'
 import { readFileSync } from 'node:fs'
 import { writeFile } from 'node:fs/promises'
 import http from 'node:http'
-import net, { type AddressInfo } from 'node:net'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { test, type TestContext } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { temporaryDir } from '../example-app/client.ts'
 import { without } from '../support/service.ts'
+import { unusedPort } from '../support/unused-port.ts'
 
 const skip = without('haproxy', 'haproxy')
 const CLIENTS = 30
@@ -27,15 +27,6 @@ async function startBackend (t: TestContext): Promise<Backend> {
   const lines = createInterface({ input: child.stdout! })[Symbol.asyncIterator]()
   const { value } = await lines.next()
   return { child, port: JSON.parse(value).port, counts: lines.next().then(({ value }) => value && JSON.parse(value)) }
-}
-
-async function unusedPort (): Promise<number> {
-  const server = net.createServer().listen(0, '127.0.0.1')
-  await once(server, 'listening')
-  const { port } = server.address() as AddressInfo
-  server.close()
-  await once(server, 'close')
-  return port
 }
 
 /** `retries` as shipped, or none, so that nothing is hidden by asking twice. */

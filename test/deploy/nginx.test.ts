@@ -5,7 +5,6 @@ import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { readFileSync } from 'node:fs'
 import { writeFile } from 'node:fs/promises'
-import net, { type AddressInfo } from 'node:net'
 import { join } from 'node:path'
 import { test, type TestContext } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
@@ -15,6 +14,7 @@ import { temporaryDir } from '../example-app/client.ts'
 import { counted } from '../support/counted.ts'
 import { deferred, eventually, listen } from '../support/raw-http.ts'
 import { without } from '../support/service.ts'
+import { unusedPort } from '../support/unused-port.ts'
 
 const skip = without('nginx', 'nginx-light')
 
@@ -44,15 +44,6 @@ async function startBackend (t: TestContext): Promise<Backend> {
     refused: () => app.concurrency.stats().shed.queue_full!,
     served: () => served
   }
-}
-
-async function unusedPort (): Promise<number> {
-  const server = net.createServer().listen(0, '127.0.0.1')
-  await once(server, 'listening')
-  const { port } = server.address() as AddressInfo
-  server.close()
-  await once(server, 'close')
-  return port
 }
 
 async function startBalancer (t: TestContext, one: Backend, two: Backend): Promise<string> {

@@ -14,6 +14,7 @@ import { buildApp } from '../../example-app/app.ts'
 import { temporaryDir } from '../example-app/client.ts'
 import { listen, RawClient } from '../support/raw-http.ts'
 import { without } from '../support/service.ts'
+import { unusedPort } from '../support/unused-port.ts'
 
 const deploy = join(import.meta.dirname, '../../deploy')
 const skip = without('prometheus', 'prometheus')
@@ -23,15 +24,6 @@ function promtool (args: string[], input = ''): Promise<{ code: number | string,
     const child = execFile('promtool', args, (error, stdout, stderr) => resolve({ code: error?.code ?? 0, output: stdout + stderr }))
     child.stdin!.end(input)
   })
-}
-
-async function unusedPort (): Promise<number> {
-  const server = http.createServer().listen(0, '127.0.0.1')
-  await once(server, 'listening')
-  const { port } = server.address() as AddressInfo
-  server.close()
-  await once(server, 'close')
-  return port
 }
 
 async function startPrometheus (t: TestContext, targets: number[]): Promise<(path: string) => Promise<any>> {
