@@ -14,6 +14,7 @@ import { runInGate, shedErrors } from '../shared/gate/run-in-gate.ts'
 import { SHED_REASONS, Waiter, type Priority, type ShedReason } from '../shared/gate/waiter.ts'
 import { prepareRefusal, type Refusal } from '../shared/refusal.ts'
 import type { Ticket } from '../shared/ticket.ts'
+import { watchSend } from '../shared/watch-send.ts'
 import { AdaptiveLimit } from './adaptive-limit.ts'
 import { DEFAULT_GROUP, readConcurrency, readRoute, readRun, type ConcurrencyOptions, type GateOptions, type OnShed, type ResolvedOptions, type RouteConcurrency, type RunOptions } from './options.ts'
 
@@ -97,14 +98,16 @@ function refuse (ticket: Ticket, { onShed }: RouteGate, reason: ShedReason, dryR
 /** Lets the app answer with something cheaper than the handler, and refuses where it does not. */
 async function degrade (ticket: Ticket, onShed: OnShed, reason: ShedReason): Promise<void> {
   const { request, reply } = ticket
+  const isSent = watchSend(reply)
   const payload = await onShed(request, reply, reason)
-  if (ticket.closed) return
-  if (payload === undefined && !reply.sent && !ticket.settled) {
+  // Its deadline may have passed meanwhile.
+  if (ticket.closed || ticket.refused) return
+  if (payload === undefined && !isSent()) {
     ticket.refuse(refusals[reason], false)
     return
   }
   ticket.count(refusals[reason], false)
-  if (!reply.sent && !ticket.settled && payload !== reply) reply.send(payload)
+  if (!isSent() && payload !== reply) reply.send(payload)
 }
 
 function concurrencyStage (gates: Map<string, Gate>, options: ResolvedOptions, dryRun: boolean): Stage<RouteGate> {
@@ -171,7 +174,7 @@ function concurrencyStage (gates: Map<string, Gate>, options: ResolvedOptions, d
       if (waiter === undefined) return
       if (ticket.pending) waiter.route.gate.orphan(waiter)
       // A failure is quick for reasons of its own, and would be read as health.
-      else give(ticket, ticket.reply.statusCode < 400 ? 'served' : 'untelling', ticket.moment)
+      else give(ticket, ticket.settled && ticket.reply.statusCode < 400 ? 'served' : 'untelling', ticket.moment)
     }
   }
 }

@@ -12,6 +12,7 @@ import { jitteredRetryAfter, prepareRefusal, type Refusal } from '../shared/refu
 import type { RouteFacts } from '../shared/route.ts'
 import { routeSetting, type SuiteState } from '../shared/suite-state.ts'
 import type { Ticket } from '../shared/ticket.ts'
+import { watchSend } from '../shared/watch-send.ts'
 import { DEFAULT_STATUS_URL, registerOfficial } from './official.ts'
 import { handlerRule, readPressure, routeRule, type Pressure, type PressureHandler, type PressureOptions } from './options.ts'
 import { Sampler } from './sampler.ts'
@@ -99,14 +100,15 @@ function pressureStage (core: Core, options: Pressure, suite: SuiteState, dryRun
   }
 
   function ask (ticket: Ticket, handler: PressureHandler, type: PressureType): boolean {
+    const isSent = watchSend(ticket.reply)
     const answer = handler(ticket.request, ticket.reply, type, measured(type, core.sample()))
     if (answer instanceof Promise) {
       answer
-        .then(value => { if (obey(ticket, value, refusals[type])) ticket.resume() })
+        .then(value => { if (obey(ticket, value, isSent(), refusals[type])) ticket.resume() })
         .catch(error => ticket.fail(error))
       return false
     }
-    return obey(ticket, answer, refusals[type])
+    return obey(ticket, answer, isSent(), refusals[type])
   }
 
   return {
@@ -136,9 +138,8 @@ function pressureStage (core: Core, options: Pressure, suite: SuiteState, dryRun
 }
 
 /** What a pressureHandler returned is the reply; true when it returned and sent nothing. */
-function obey (ticket: Ticket, value: unknown, refusal: Refusal): boolean {
+function obey (ticket: Ticket, value: unknown, sent: boolean, refusal: Refusal): boolean {
   const { reply } = ticket
-  const sent = reply.sent || ticket.settled
   if (!sent && (value === undefined || value === null)) return true
   ticket.count(refusal, false)
   if (!sent && value !== reply) reply.send(value)

@@ -4,6 +4,7 @@ import { Readable } from 'node:stream'
 import { test, type TestContext } from 'node:test'
 import Fastify, { type FastifyInstance, type FastifyRequest } from 'fastify'
 import concurrency, { type ConcurrencyOptions } from '../../plugins/concurrency/index.ts'
+import deadline from '../../plugins/deadline/index.ts'
 import { RawClient, deferred, eventually, listen } from '../support/raw-http.ts'
 
 async function serve (t: TestContext, options: ConcurrencyOptions, routes: (app: FastifyInstance) => void): Promise<{ app: FastifyInstance, port: number }> {
@@ -413,6 +414,37 @@ test('onShed answers in the place of the 503, and leaves to it what it does not 
   assert.deepEqual(replies, [[200, '{"stale":true}'], [203, 'sent'], [503, 'FST_SURGE_QUEUE_FULL'], [500, undefined]])
   assert.deepEqual(reasons, ['queue_full', 'queue_full', 'queue_full', 'queue_full'])
   assert.deepEqual([app.concurrency.stats('pages').inflight, app.concurrency.stats('pages').shed.queue_full], [1, 4])
+  holder.end()
+})
+
+test('what onShed sends is the only answer, however long an onSend hook in front of the gate takes, and none follows a deadline', async t => {
+  const hook = deferred()
+  const late = deferred()
+  const app = Fastify({ forceCloseConnections: true })
+  t.after(() => app.close())
+  app.addHook('onSend', async request => { if (request.url === '/stale') await hook.promise })
+  await app.register(deadline, { timeout: 50 })
+  await app.register(concurrency, {
+    limit: 1,
+    maxQueue: 0,
+    onShed: (request, reply) => {
+      if (request.url === '/late') return late.promise.then(() => 'late')
+      reply.send('stale')
+      setImmediate(hook.resolve)
+    }
+  })
+  app.get('/hold', { config: { deadline: false } }, () => new Promise(() => {}))
+  app.get('/stale', () => 'fresh')
+  app.get('/late', () => 'fresh')
+  const port = await listen(app)
+  const holder = (await RawClient.connect(port)).get('/hold')
+  await eventually(() => app.concurrency.stats().inflight === 1, 'held')
+  const client = await RawClient.connect(port)
+  const { status, body } = await client.get('/stale').reply()
+  assert.deepEqual([status, body], [200, 'stale'])
+  assert.equal(JSON.parse((await client.get('/late').reply()).body).code, 'FST_SURGE_DEADLINE')
+  late.resolve()
+  assert.equal((await client.get('/stale').reply()).body, 'stale')
   holder.end()
 })
 

@@ -178,6 +178,21 @@ test('pressureHandler: what it returns or resolves to is sent, nothing lets the 
   }
 })
 
+test('what a pressureHandler sends is the only answer, however long an onSend hook in front of the plugin takes', async t => {
+  for (const pressureHandler of [(_request, reply) => { reply.send('sent') }, async (_request, reply) => { reply.send('sent') }] satisfies PressureHandler[]) {
+    let ran = false
+    const app = Fastify()
+    t.after(() => app.close())
+    app.addHook('onSend', async () => { await new Promise(resolve => setImmediate(resolve)) })
+    await app.register(pressure, { ...PRESSED, pressureHandler })
+    app.get('/', async () => { ran = true })
+    await app.ready()
+    await eventually(() => app.memoryUsage().heapUsed > 0, 'first sample')
+    assert.equal((await app.inject('/')).body, 'sent')
+    assert.equal(ran, false)
+  }
+})
+
 test('pressureHandler is told the type and the value', async t => {
   const seen: unknown[][] = []
   const app = await pressed(t, { pressureHandler: (_request, _reply, type, value) => { seen.push([type, typeof value]) } })
