@@ -91,7 +91,7 @@ export class Ticket {
   /** When it last moved: arrived, was resumed, answered or closed. What stages do at that, they date by it: reading the clock costs. */
   moment: number
   route: Route
-  /** Every stage has let it pass: the app's own hooks and handler run, or ran. */
+  /** Every stage of its context has let it pass: the app's own hooks and handler run, or ran. A context inside has stages of its own. */
   started = false
   /** The handler is done: its payload came to onSend, or it wrote by itself, whether its client still listens or not. */
   settled = false
@@ -151,15 +151,18 @@ export class Ticket {
 
   /** Walks the stages of one context; `done` goes on to the app. A client that is gone gets no handler. */
   pass (admission: Pass, done: (error?: Error) => void): void {
+    if (this.request.raw.socket?.destroyed) this.close()
+    if (this.closed || this.refused) {
+      // Between two contexts, in a hook of the app's, which is over now; nothing runs behind it.
+      if (this.started) this.settle()
+      return
+    }
     if (admission !== this.#admission) {
       this.#admission = admission
       this.#audience = admission.audienceBehind(this.#audience)
       this.route = admission.route(this.request)
       this.moment = admission.clock.now()
-    }
-    if (this.request.raw.socket?.destroyed) {
-      this.close()
-      return
+      this.started = false
     }
     this.#next = 0
     this.#done = done
