@@ -15,6 +15,8 @@ const LEAST_VARIANCE = 0.01
 interface Route {
   /** Mean logarithm of its service time without a queue. */
   base: number
+  /** e^base: milliseconds. */
+  usual: number
   learned: number
   /** Of this round. */
   sum: number
@@ -47,14 +49,14 @@ export class ServiceTimes {
   /** A claim of a route took `service` milliseconds, and met `began` in flight, itself included. */
   add (service: number, began: number, index: number, orphaned: boolean): void {
     const log = Math.log(Math.max(service, 0.01))
-    const route = this.#routes[index] ??= { base: log, learned: 0, sum: 0, count: 0, marked: 0, mark: 0 }
+    const route = this.#routes[index] ??= { base: log, usual: Math.exp(log), learned: 0, sum: 0, count: 0, marked: 0, mark: 0 }
     // Its handler may have given up as well.
     if (orphaned && log < route.base) return
-    if (route.learned === 0 || (route.learned < FIRST_CLAIMS && began <= FEW)) route.base += (log - route.base) / ++route.learned
+    if (route.learned === 0 || (route.learned < FIRST_CLAIMS && began <= FEW)) move(route, (log - route.base) / ++route.learned)
     if (route.count++ === 0) this.#seen.push(route)
     route.sum += log
     const stretch = log - route.base
-    const weight = Math.exp(route.base)
+    const weight = route.usual
     const met = Math.log(began)
     this.count++
     this.#weight += weight
@@ -95,7 +97,7 @@ export class ServiceTimes {
 
   /** Moves the bases towards what this round measured. */
   learn (weight: number): void {
-    for (const route of this.#seen) route.base += weight * Math.min(1, route.count / 8) * (route.sum / route.count - route.base)
+    for (const route of this.#seen) move(route, weight * Math.min(1, route.count / 8) * (route.sum / route.count - route.base))
   }
 
   /** Remembers this round, for `fall`. */
@@ -118,7 +120,7 @@ export class ServiceTimes {
     let weights = 0
     for (const route of this.#seen) {
       if (route.mark !== this.#mark) continue
-      const weight = Math.exp(route.base) * route.count
+      const weight = route.usual * route.count
       weights += weight
       fall += weight * (route.marked - route.sum / route.count)
     }
@@ -133,4 +135,9 @@ export class ServiceTimes {
     this.count = this.peak = this.#weight = this.#weightSquares = this.#stretch = this.#stretchSquares = 0
     this.#inflight = this.#met = this.#metSquares = this.#metStretch = 0
   }
+}
+
+function move (route: Route, by: number): void {
+  route.base += by
+  route.usual = Math.exp(route.base)
 }

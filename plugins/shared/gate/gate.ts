@@ -261,7 +261,7 @@ export class Gate implements TurnTaker {
   }
 
   #settle (): void {
-    if (this.#inflight + this.#room.size > 0) return
+    if (this.#atRest.length === 0 || this.#inflight + this.#room.size > 0) return
     for (const resolve of this.#atRest.splice(0)) resolve()
   }
 
