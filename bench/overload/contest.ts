@@ -5,6 +5,7 @@ import type { Attempts, Plan, Stream } from '../support/open-loop.ts'
 import { isVoid, offered } from '../support/outcomes.ts'
 import { forkPinned, type Child } from '../support/pinned.ts'
 import { progress } from '../support/progress.ts'
+import { get } from '../support/request.ts'
 import type { Server } from './server.ts'
 import type { VariantName } from './variants.ts'
 import type { Facts, WorkloadName } from './workloads.ts'
@@ -12,7 +13,6 @@ import type { Facts, WorkloadName } from './workloads.ts'
 const SERVER_CORE = 0
 const GENERATOR_CORE = 1
 const TRIES = 2
-/** Open before the first request: a surge comes over connections that are there, or the generator is busy opening them. */
 const CONNECTIONS = 200
 const WARM_UP = { requests: 3000, connections: 6 }
 
@@ -61,11 +61,6 @@ export class Contender {
   }
 }
 
-/** A GET on a connection that stays. */
-export function get (path: string, headers = ''): string {
-  return `GET ${path} HTTP/1.1\r\nHost: bench\r\n${headers}\r\n`
-}
-
 export interface Contest<Point, Reading> {
   workload: WorkloadName
   variants: VariantName[]
@@ -73,6 +68,8 @@ export interface Contest<Point, Reading> {
   points: readonly Point[]
   rounds: number
   facts?: Facts
+  /** Open before the first request: a surge comes over connections that are there, or the generator is busy opening them. @default 200 */
+  connections?: (point: Point) => number
   streams: (point: Point) => Stream[]
   /** Called while the server is still there. */
   read: (attempts: Attempts, server: Contender, point: Point) => Reading | Promise<Reading>
@@ -113,7 +110,7 @@ export class Generator {
   }
 }
 
-export async function contest<Point, Reading> (name: string, generator: Generator, { workload, variants, points, rounds, facts = {}, streams, read }: Contest<Point, Reading>): Promise<Readings<Point, Reading>> {
+export async function contest<Point, Reading> (name: string, generator: Generator, { workload, variants, points, rounds, facts = {}, connections = () => CONNECTIONS, streams, read }: Contest<Point, Reading>): Promise<Readings<Point, Reading>> {
   const readings = new Readings<Point, Reading>()
   const contenders: Contender[] = []
 
@@ -137,7 +134,7 @@ export async function contest<Point, Reading> (name: string, generator: Generato
     for (let tries = 0; tries < TRIES; tries++) {
       const opened = await contender.open(facts)
       if (opened.unknown !== undefined) throw new Error(opened.unknown)
-      const attempts = await generator.run({ port: opened.port, seed, streams: streams(point), connections: CONNECTIONS })
+      const attempts = await generator.run({ port: opened.port, seed, streams: streams(point), connections: connections(point) })
       const reading = isVoid(attempts) ? undefined : await read(attempts, contender, point)
       await contender.ask('close')
       if (reading !== undefined) {

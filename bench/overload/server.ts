@@ -2,6 +2,8 @@
 // process that is warm.
 import type { AddressInfo } from 'node:net'
 import type { FastifyInstance } from 'fastify'
+import { memoryPace } from '../support/memory-connection.ts'
+import { get } from '../support/request.ts'
 import type { Downstream, VariedDownstream } from './downstream.ts'
 import { build, type VariantName } from './variants.ts'
 import { optionsOf, workloads, type Facts, type Workload, type WorkloadName } from './workloads.ts'
@@ -14,6 +16,8 @@ export interface Server {
   cpu: () => number
   /** The gates' counters, summed. */
   gate: () => { inflight: number, queued: number, orphans: number }
+  /** Microseconds of CPU a hello-world at half load, on a route with its gate and on one without, in pairs; over connections in memory. */
+  gatePairs: () => { gated: number[], ungated: number[] }
   /** From now on every request is refused. */
   refuse: () => void
   close: () => void
@@ -22,6 +26,13 @@ export interface Server {
 const [variant, workload] = process.argv.slice(2) as [VariantName, WorkloadName]
 /** Milliseconds that an old app has for its end before the next run starts without waiting for it. */
 const CLOSES_WITHIN = 3000
+
+/** Half of what a core can do over sockets. */
+const PER_MS = 10
+/** Requests of one side of a pair: a neighbour's noise is longer. */
+const PAIRED = 200
+const PAIRS = 600
+const COLD_PAIRS = 50
 
 let app: FastifyInstance
 let downstreams: Array<Downstream | VariedDownstream> = []
@@ -41,8 +52,21 @@ const server: { [Question in keyof Server]: (facts: Facts) => Promise<ReturnType
   },
 
   async cpu () {
-    const { user, system } = process.cpuUsage()
-    return user + system
+    return cpu()
+  },
+
+  async gatePairs () {
+    const gated: number[] = []
+    const ungated: number[] = []
+    const sides = [{ path: '/hello', costs: gated }, { path: '/ungated', costs: ungated }]
+    for (let pair = -COLD_PAIRS; pair < PAIRS; pair++) {
+      for (const { path, costs } of pair % 2 === 0 ? sides : [...sides].reverse()) {
+        const before = cpu()
+        await memoryPace(app.server, get(path), PER_MS, PAIRED)
+        if (pair >= 0) costs.push((cpu() - before) / PAIRED)
+      }
+    }
+    return { gated, ungated }
   },
 
   async gate () {
@@ -68,6 +92,11 @@ const server: { [Question in keyof Server]: (facts: Facts) => Promise<ReturnType
     app.server.closeAllConnections()
     await Promise.race([app.close(), new Promise(resolve => setTimeout(resolve, CLOSES_WITHIN).unref())])
   }
+}
+
+function cpu (): number {
+  const { user, system } = process.cpuUsage()
+  return user + system
 }
 
 process.on('message', async ({ question, facts }: { question: keyof Server, facts: Facts }) => {

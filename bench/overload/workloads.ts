@@ -214,7 +214,11 @@ export const workloads = {
   },
 
   hello: {
-    routes: () => []
+    routes (app) {
+      // What its own route /hello is without a gate.
+      app.get('/ungated', { config: { concurrency: false } }, async () => HELLO)
+      return []
+    }
   }
 } satisfies Record<string, Workload>
 

@@ -65,3 +65,24 @@ export async function memoryBurst (server: Server, request: string, connections:
     for (let i = 0; i < connections; i++) next(new MemoryConnection(server, replied))
   })
 }
+
+/** Sends `count` requests, so many a millisecond, each over a connection that is idle, and resolves with the last reply. */
+export async function memoryPace (server: Server, request: string, perMs: number, count: number): Promise<void> {
+  const bytes = Buffer.from(request, 'latin1')
+  const idle: MemoryConnection[] = []
+  let sent = 0
+  await new Promise<void>(resolve => {
+    let replies = 0
+    function replied (connection: MemoryConnection): void {
+      idle.push(connection)
+      if (++replies === count) resolve()
+    }
+    function ask (connection: MemoryConnection): void { connection.push(bytes) }
+    function tick (): void {
+      for (let due = Math.min(perMs, count - sent); due > 0; due--, sent++) setImmediate(ask, idle.pop() ?? new MemoryConnection(server, replied))
+      if (sent < count) setTimeout(tick, 1)
+    }
+    tick()
+  })
+  for (const connection of idle) connection.destroy()
+}

@@ -2,7 +2,8 @@
 // behind a service that becomes slower and is itself again.
 import type { Stream } from '../../support/open-loop.ts'
 import { outcomes } from '../../support/outcomes.ts'
-import { contest, get, type Readings } from '../contest.ts'
+import { get } from '../../support/request.ts'
+import { contest, type Readings } from '../contest.ts'
 import { middle, ms, number, percent, table, verdict, voids, type Findings, type Setting } from '../scenario.ts'
 import { titles, type VariantName } from '../variants.ts'
 import { CAPACITY, ITSELF_AT, SLOWER_AT, type WorkloadName } from '../workloads.ts'

@@ -1,7 +1,8 @@
 // Who suffers: whether a flood takes what matters more, other clients or other routes down with it.
 import type { Stream } from '../../support/open-loop.ts'
 import { outcomes, percentileOfAll } from '../../support/outcomes.ts'
-import { contest, get } from '../contest.ts'
+import { get } from '../../support/request.ts'
+import { contest } from '../contest.ts'
 import { middle, ms, number, percent, table, verdict, verdicts, voids, type Findings, type Setting } from '../scenario.ts'
 import { titles, type VariantName } from '../variants.ts'
 import { CAPACITY, FLOODED_CAPACITY } from '../workloads.ts'

@@ -1,6 +1,7 @@
 // After the surge: how long a server takes to be normal again, also when its clients' retries keep the load up.
 import { timeToNormal } from '../../support/outcomes.ts'
-import { contest, get } from '../contest.ts'
+import { get } from '../../support/request.ts'
+import { contest } from '../contest.ts'
 import { middle, ms, table, verdict, verdicts, voids, type Findings, type Setting } from '../scenario.ts'
 import { titles, type VariantName } from '../variants.ts'
 import { CAPACITY, SERVICE } from '../workloads.ts'
