@@ -8,6 +8,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { gzipSync } from 'node:zlib'
+import { unusedPort } from '../../test/support/unused-port.ts'
 import { bodyOf, SIZES } from './variants.ts'
 
 export interface Neighbour {
@@ -19,15 +20,6 @@ export interface Neighbour {
 }
 
 const TICK_US = 10_000
-
-async function freePort (): Promise<number> {
-  const server = net.createServer().listen(0, '127.0.0.1')
-  await once(server, 'listening')
-  const { port } = server.address() as { port: number }
-  server.close()
-  await once(server, 'close')
-  return port
-}
 
 function childrenOf (pid: number): number[] {
   const { stdout } = spawnSync('ps', ['-o', 'pid=', '--ppid', String(pid)], { encoding: 'utf8' })
@@ -68,7 +60,7 @@ async function started (name: string, port: number, child: ChildProcess, dir: st
 
 async function nginx (): Promise<Neighbour> {
   const dir = await mkdtemp(join(tmpdir(), 'bench-nginx-'))
-  const port = await freePort()
+  const port = await unusedPort()
   for (const size of SIZES) {
     await writeFile(join(dir, `${size}.json`), bodyOf(size))
     await writeFile(join(dir, `${size}.json.gz`), gzipSync(bodyOf(size)))
@@ -87,7 +79,7 @@ async function nginx (): Promise<Neighbour> {
 
 async function varnish (backend: number): Promise<Neighbour> {
   const dir = await mkdtemp(join(tmpdir(), 'bench-varnish-'))
-  const port = await freePort()
+  const port = await unusedPort()
   await writeFile(join(dir, 'bench.vcl'), `vcl 4.1;
     backend default { .host = "127.0.0.1"; .port = "${backend}"; }
     sub vcl_backend_response { set beresp.do_gzip = true; set beresp.ttl = 1h; }`)

@@ -12,6 +12,7 @@ import surge from '../../plugins/index.ts'
 import type { Histogram } from '../../plugins/shared/histogram.ts'
 import { instrumentsOf, type Labels } from '../../plugins/shared/instruments.ts'
 import { deferred, eventually, listen, RawClient } from '../support/raw-http.ts'
+import { unusedPort } from '../support/unused-port.ts'
 
 function find (app: FastifyInstance, name: string, labels: Labels): number | Histogram | undefined {
   const points = app.surgeMetrics.snapshot().find(({ instrument }) => instrument.name === name)?.points ?? []
@@ -265,15 +266,6 @@ test('upstreams: response times, waits and errors, by the name that the app give
   await (await fetch(`http://127.0.0.1:${port}/`)).text()
   assert.equal(read(app, 'fastify.upstream.request.duration', { upstream: 'shop', status_class: '2xx' }), 2)
 })
-
-async function unusedPort (): Promise<number> {
-  const server = net.createServer().listen(0, '127.0.0.1')
-  await once(server, 'listening')
-  const { port } = server.address() as net.AddressInfo
-  server.close()
-  await once(server, 'close')
-  return port
-}
 
 test('the endpoint answers in the format that is asked for, is not measured, and is collected once a second', async t => {
   const app = await measured(t, {}, app => { app.get('/', async () => 'ok') })

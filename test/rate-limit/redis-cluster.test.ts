@@ -7,7 +7,8 @@ import { Cluster as IoCluster, Redis } from 'ioredis'
 import { Cluster as ValkeyCluster } from 'iovalkey'
 import { createCluster } from 'redis'
 import rateLimit from '../../plugins/rate-limit/index.ts'
-import { freePort, RedisServer, skip } from './redis-server.ts'
+import { unusedPort } from '../support/unused-port.ts'
+import { RedisServer, skip } from './redis-server.ts'
 
 const SLOTS = 16_384
 
@@ -21,7 +22,7 @@ class RedisCluster {
   }
 
   static async start (t: TestContext): Promise<RedisCluster> {
-    const buses = await Promise.all([0, 1, 2].map(freePort))
+    const buses = await Promise.all([0, 1, 2].map(unusedPort))
     const servers = await Promise.all(buses.map(bus => RedisServer.start(t, ['--cluster-enabled', 'yes', '--cluster-port', String(bus), '--cluster-node-timeout', '5000'])))
     const admins = servers.map(({ port }) => {
       const admin = new Redis(port, '127.0.0.1')

@@ -2,10 +2,10 @@
 import { spawn, spawnSync, type ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
 import { mkdtempSync, rmSync } from 'node:fs'
-import net from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { TestContext } from 'node:test'
+import { unusedPort } from '../support/unused-port.ts'
 
 const installed = spawnSync('redis-server', ['--version']).status === 0
 
@@ -13,15 +13,6 @@ const installed = spawnSync('redis-server', ['--version']).status === 0
 export const skip: string | false = installed || process.env.SURGE_REQUIRE_SERVICES === '1'
   ? false
   : 'no redis-server: apt-get install redis-server'
-
-export async function freePort (): Promise<number> {
-  const server = net.createServer().listen(0, '127.0.0.1')
-  await once(server, 'listening')
-  const { port } = server.address() as net.AddressInfo
-  server.close()
-  await once(server, 'close')
-  return port
-}
 
 export class RedisServer {
   readonly port: number
@@ -34,7 +25,7 @@ export class RedisServer {
   }
 
   static async start (t: Pick<TestContext, 'after'>, options: string[] = []): Promise<RedisServer> {
-    const server = new RedisServer(await freePort(), mkdtempSync(join(tmpdir(), 'surge-redis-')))
+    const server = new RedisServer(await unusedPort(), mkdtempSync(join(tmpdir(), 'surge-redis-')))
     t.after(async () => {
       await server.kill()
       rmSync(server.#folder, { recursive: true, force: true })

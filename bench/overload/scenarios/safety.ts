@@ -1,7 +1,6 @@
 // What a gate must not do: lose slots, refuse where nothing is short, or keep a probe waiting.
 import { setTimeout as sleep } from 'node:timers/promises'
-import { createServer, type AddressInfo } from 'node:net'
-import { once } from 'node:events'
+import { unusedPort } from '../../../test/support/unused-port.ts'
 import type { Stream } from '../../support/open-loop.ts'
 import { outcomes, percentileOfAll } from '../../support/outcomes.ts'
 import { get } from '../../support/request.ts'
@@ -78,17 +77,9 @@ export async function inFlight500 ({ generator, quick }: Setting): Promise<Findi
 const PENDING = 500
 const PROBES = 10
 
-async function freePort (): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1')
-  await once(server, 'listening')
-  const { port } = server.address() as AddressInfo
-  server.close()
-  return port
-}
-
 export async function livez ({ generator, quick, rounds }: Setting): Promise<Findings> {
   const variants: VariantName[] = ['bare', 'tuned', 'defaults', 'own port']
-  const probePort = await freePort()
+  const probePort = await unusedPort()
   const bursts = quick ? [200] : [200, 1700]
   const paths = ['/io', '/busy']
   const readings = await contest('livez', generator, {
