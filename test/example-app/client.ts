@@ -10,10 +10,15 @@ import { pipeline } from 'node:stream/promises'
 import { Readable } from 'node:stream'
 import type { TestContext } from 'node:test'
 import type { FastifyInstance } from 'fastify'
-import { buildApp, type AppOptions } from '../../example-app/app.ts'
+import type { AppOptions } from '../../example-app/app.ts'
+import { assertBuilt } from '../support/built.ts'
 import { listen } from '../support/raw-http.ts'
 
 export interface Reply { status: number, headers: http.IncomingHttpHeaders, body: Buffer }
+
+assertBuilt()
+// Not before: it cannot be loaded without dist.
+const { buildApp } = await import('../../example-app/app.ts')
 
 const EXAMPLE = join(import.meta.dirname, '../../example-app')
 
