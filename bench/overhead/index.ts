@@ -3,7 +3,7 @@
 //
 //   npm run bench:overhead [-- --quick]
 import { alternateProcesses } from '../support/alternating.ts'
-import { median, quartiles } from '../support/statistics.ts'
+import { median, middleHalf } from '../support/statistics.ts'
 import { variants } from './variants.ts'
 
 const quick = process.argv.includes('--quick')
@@ -31,7 +31,6 @@ console.log('| CPU a request | to bare Fastify | middle half | to the official f
 console.log('|---|---|---|---|')
 for (const contender of contenders) {
   const toBare = contender.to(bare)
-  const [low, high] = quartiles(toBare)
-  console.log(`| ${contender.name} | ${median(toBare).toFixed(2)} | ${low.toFixed(2)}–${high.toFixed(2)} | ${median(contender.to(four)).toFixed(2)} |`)
+  console.log(`| ${contender.name} | ${median(toBare).toFixed(2)} | ${middleHalf(toBare)} | ${median(contender.to(four)).toFixed(2)} |`)
 }
 console.log(`\nMedians of ${PROCESSES} processes, ${ROUNDS} bursts of ${REQUESTS} requests over ${CONNECTIONS} connections in each. Node ${process.version}. Bare Fastify: ${bare.median.toFixed(1)} µs.`)

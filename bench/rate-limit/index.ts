@@ -5,8 +5,8 @@
 //   npm run bench:rate-limit [-- --quick | --code | --memory | --store]
 import { fork } from 'node:child_process'
 import { once } from 'node:events'
-import { alternate } from '../support/alternating.ts'
-import { median, quartiles } from '../support/statistics.ts'
+import { compareHello } from '../support/alternating.ts'
+import { median, middleHalf } from '../support/statistics.ts'
 import { storeNames } from './memory.ts'
 import { store } from './store.ts'
 import { variants } from './variants.ts'
@@ -14,28 +14,18 @@ import { variants } from './variants.ts'
 const quick = process.argv.includes('--quick')
 
 async function cpu (inMemory: boolean): Promise<void> {
-  const rounds = quick ? 5 : inMemory ? 81 : 15
-  const requests = inMemory ? 2_000 : quick ? 2_000 : 4_000
-  const contenders = await alternate({
+  const names = Object.keys(variants)
+  const [bare, official] = names as [string, string]
+  await compareHello({
     server: new URL('server.ts', import.meta.url),
-    variants: Object.keys(variants),
-    request: 'GET / HTTP/1.1\r\nHost: bench\r\n\r\n',
-    connections: 20,
-    warmUp: inMemory ? 40_000 : 12_000,
-    rounds,
-    requests,
+    variants: names,
+    rounds: quick ? 5 : inMemory ? 81 : 15,
+    requests: quick || inMemory ? 2_000 : 4_000,
     inMemory
+  }, ['to bare Fastify', 'middle half', 'to @fastify/rate-limit'], (contender, named) => {
+    const toBare = contender.to(named(bare))
+    return [median(toBare).toFixed(2), middleHalf(toBare), median(contender.to(named(official))).toFixed(2)]
   })
-  const bare = contenders[0]!
-  const official = contenders[1]!
-  console.log(`| CPU a request, ${inMemory ? 'connections in memory' : 'real sockets'} | to bare Fastify | middle half | to @fastify/rate-limit |`)
-  console.log('|---|---|---|---|')
-  for (const contender of contenders) {
-    const toBare = contender.to(bare)
-    const [low, high] = quartiles(toBare)
-    console.log(`| ${contender.name} | ${median(toBare).toFixed(2)} | ${low.toFixed(2)}–${high.toFixed(2)} | ${median(contender.to(official)).toFixed(2)} |`)
-  }
-  console.log(`\nMedians of ${rounds} rounds of ${requests} requests. Node ${process.version}. Bare Fastify: ${bare.median.toFixed(1)} µs.\n`)
 }
 
 async function memory (): Promise<void> {

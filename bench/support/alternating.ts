@@ -90,7 +90,27 @@ export async function alternate (bursts: Bursts): Promise<Contender[]> {
 }
 
 /**
- * The same with new processes again and again, each of which gives one reading, its median: what V8 makes of the same code
+ * Prints what a hello-world request costs with each variant, the first of which is bare Fastify: over connections in memory,
+ * where a microsecond shows, or over real sockets. `cells` are a row behind its name, undefined where there is none.
+ */
+export async function compareHello (
+  { inMemory, ...bursts }: Pick<Bursts, 'server' | 'variants' | 'rounds' | 'requests'> & { inMemory: boolean },
+  columns: readonly string[],
+  cells: (contender: Contender, named: (name: string) => Contender) => readonly string[] | undefined
+): Promise<void> {
+  const contenders = await alternate({ ...bursts, request: 'GET / HTTP/1.1\r\nHost: bench\r\n\r\n', connections: 20, warmUp: inMemory ? 40_000 : 12_000, inMemory })
+  const named = (name: string): Contender => contenders.find(contender => contender.name === name)!
+  console.log(`| CPU a request, ${inMemory ? 'connections in memory' : 'real sockets'} | ${columns.join(' | ')} |`)
+  console.log(`|---|${'---|'.repeat(columns.length)}`)
+  for (const contender of contenders) {
+    const row = cells(contender, named)
+    if (row !== undefined) console.log(`| ${contender.name} | ${row.join(' | ')} |`)
+  }
+  console.log(`\nMedians of ${bursts.rounds} rounds of ${bursts.requests} requests. Node ${process.version}. Bare Fastify: ${contenders[0]!.median.toFixed(1)} µs.\n`)
+}
+
+/**
+ * As alternate(), with new processes again and again, each of which gives one reading, its median: what V8 makes of the same code
  * differs between two processes by more than a few hooks cost, however long each is measured.
  */
 export async function alternateProcesses (bursts: Bursts, processes: number): Promise<Readings[]> {

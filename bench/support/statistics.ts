@@ -11,3 +11,8 @@ export function quartiles (values: readonly number[]): [number, number] {
   const sorted = [...values].sort((a, b) => a - b)
   return [sorted[Math.floor((sorted.length - 1) / 4)]!, sorted[Math.ceil((sorted.length - 1) * 3 / 4)]!]
 }
+
+/** The middle half as tables give it: '0.98–1.04'. */
+export function middleHalf (values: readonly number[]): string {
+  return quartiles(values).map(value => value.toFixed(2)).join('–')
+}
