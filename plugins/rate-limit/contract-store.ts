@@ -1,13 +1,14 @@
 // A store of the user's own, by the contract of @fastify/rate-limit: it counts requests in a window by itself, so burst,
 // cost and several policies are beyond it.
 import { accountKey } from './account-key.ts'
+import { isPromise } from './claims.ts'
 import type { Answer, Claim, RemoteCounter } from './counter.ts'
 import type { Decision, Penalties } from './gcra.ts'
 
 type Counted = { current: number, ttl: number }
 
 export interface ContractStore {
-  incr: (key: string, done: (error: Error | null, result?: Counted) => void, timeWindow: number, max: number) => void
+  incr: (key: string, done: (error: Error | null, result?: Counted) => void, timeWindow: number, max: number) => unknown
   /** As `incr`, without counting. */
   read?: ContractStore['incr']
 }
@@ -33,7 +34,7 @@ export class ContractCounter implements RemoteCounter {
   #count (method: 'incr' | 'read', { key, policies }: Claim, done: Answer<Decision>): void {
     const policy = policies[0]!
     const { max, window } = policy
-    this.#store[method]!(accountKey(this.#name, key), (error, result) => {
+    const asked = this.#store[method]!(accountKey(this.#name, key), (error, result) => {
       if (error !== null && error !== undefined) return done(error)
       const { current, ttl } = (result ?? {}) as Counted
       if (!Number.isFinite(current) || !Number.isFinite(ttl)) return done(new Error(`Expected \`current\` and \`ttl\` of the store, got ${JSON.stringify(result)}`))
@@ -42,5 +43,7 @@ export class ContractCounter implements RemoteCounter {
       const outcome = !refused ? 'admitted' : this.#ban !== -1 && current - max > this.#ban ? 'banned' : 'refused'
       done(null, { outcome, wait: refused ? ttl : 0, told, levels: [told] })
     }, window, max)
+    // That of an async function: it fails by rejecting, which nobody else hears and would end the process.
+    if (isPromise(asked)) asked.then(undefined, error => done(error ?? new Error('The store failed without a reason')))
   }
 }

@@ -221,6 +221,25 @@ test('a store of one\'s own that throws or answers nonsense, at once or later, h
   }
 })
 
+test('a store of one\'s own whose promise rejects has failed; once it has answered, that is its own affair', async t => {
+  for (const [onStoreError, reason, statusOf] of [['closed', new Error('down'), 503], ['closed', undefined, 503], ['open', new Error('down'), 200], ['local', new Error('down'), 200]] as const) {
+    class Rejecting {
+      async incr (): Promise<void> { throw reason }
+      child () { return this }
+    }
+    const app = await limited(t, { max: 1, onStoreError, store: any(Rejecting) })
+    assert.deepEqual(await statuses(app, ['/', '/']), [statusOf, onStoreError === 'local' ? 429 : statusOf])
+    assert.equal(app.quota.stats().failed, 2)
+  }
+  class Late {
+    async incr (_key: string, done: Answer<{ current: number, ttl: number }>): Promise<void> { done(null, { current: 1, ttl: 1 }); throw new Error('late') }
+    child () { return this }
+  }
+  const app = await limited(t, { onStoreError: 'closed', store: any(Late) })
+  assert.deepEqual(await statuses(app, ['/']), [200])
+  assert.equal(app.quota.stats().failed, 0)
+})
+
 test('a client cannot write another counter into its key', async t => {
   const seen: string[] = []
   const app = await limited(t, { hook: 'onRequest', keyGenerator: request => request.headers['x-key'] as string, store: storeThat(done => done(null, { current: 1, ttl: 1 }), seen) }, app => {
