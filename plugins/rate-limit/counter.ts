@@ -28,6 +28,8 @@ export interface Counter {
   peek: (claim: Claim) => Promise<Decision>
   /** Charges so many requests without asking, or refunds them where negative. */
   add: (claim: Claim, tokens: number) => Promise<Decision>
+  /** Gives back what the request of this claim was charged where it was admitted. */
+  refund: (claim: Claim) => Promise<Decision>
   reset: (claim: Claim) => Promise<void>
 }
 
@@ -40,5 +42,6 @@ export interface RemoteCounter {
   take: (claim: Claim, done: Answer<Decision>) => void
   peek?: ((claim: Claim, done: Answer<Decision>) => void) | undefined
   add?: (claim: Claim, tokens: number, done: Answer<Decision>) => void
+  refund?: (claim: Claim, done: Answer<Decision>) => void
   reset?: (claim: Claim, done: Answer<void>) => void
 }

@@ -184,6 +184,14 @@ export function enter (policies: readonly Policy[], tokens: number, accounts: re
   }
 }
 
+/** Takes back what decide() has entered for an admitted request of that cost. */
+export function giveBack (policies: readonly Policy[], cost: number, accounts: readonly Account[]): void {
+  for (let i = 0; i < policies.length; i++) {
+    const account = accounts[i]!
+    account.debt = Math.max(0, account.debt - price(policies[i]!, cost))
+  }
+}
+
 /** How the accounts stand; `by` is the policy that refuses, -1 where none does. */
 export function describe (outcome: Decision['outcome'], policies: readonly Policy[], accounts: readonly { readonly debt: number }[], by: number, wait: number): Decision {
   if (policies.length === 1) {

@@ -8,6 +8,7 @@ import type { Decision } from './gcra.ts'
 
 const UNCOUNTED: Undecided = { outcome: 'uncounted' }
 const UNAVAILABLE: Undecided = { outcome: 'unavailable' }
+const ONE_BY_ONE = 'A store of your own counts requests one by one: it can neither charge nor refund'
 
 export interface GuardOptions {
   /** Milliseconds that a request waits for the store at most. */
@@ -165,8 +166,14 @@ export class GuardedCounter implements Counter {
 
   add (claim: Claim, tokens: number): Promise<Decision> {
     const { add } = this.#remote
-    if (add === undefined) return Promise.reject(new Error('A store of your own counts requests one by one: it can neither charge nor refund'))
+    if (add === undefined) return Promise.reject(new Error(ONE_BY_ONE))
     return this.#ask(claim, done => add.call(this.#remote, claim, tokens, done), local => this.#local.add(local, tokens))
+  }
+
+  refund (claim: Claim): Promise<Decision> {
+    const { refund } = this.#remote
+    if (refund === undefined) return Promise.reject(new Error(ONE_BY_ONE))
+    return this.#ask(claim, done => refund.call(this.#remote, claim, done), local => this.#local.refund(local))
   }
 
   async reset (claim: Claim): Promise<void> {

@@ -2,7 +2,7 @@
 import type { Clock } from '../shared/clock.ts'
 import type { Claim, Counter } from './counter.ts'
 import { DebtTable } from './debt-table.ts'
-import { countsRefusals, decide, enter, look, type Account, type Decision, type Penalties } from './gcra.ts'
+import { countsRefusals, decide, enter, giveBack, look, type Account, type Decision, type Penalties } from './gcra.ts'
 import type { KeyedHash } from './keyed-hash.ts'
 
 /** Policies that one quota may have. */
@@ -64,19 +64,24 @@ export class MemoryCounter implements Counter {
     return look(policies, this.#penalties, this.#open(key, policies.length, this.#store.clock.now()))
   }
 
-  async add ({ key, policies }: Claim, tokens: number): Promise<Decision> {
-    const now = this.#store.clock.now()
-    const accounts = this.#open(key, policies.length, now)
-    enter(policies, tokens, accounts)
-    this.#close(accounts, now)
-    return look(policies, this.#penalties, accounts)
+  async add (claim: Claim, tokens: number): Promise<Decision> {
+    return this.#change(claim, accounts => enter(claim.policies, tokens, accounts))
   }
 
-  async reset ({ key, policies }: Claim): Promise<void> {
+  async refund (claim: Claim): Promise<Decision> {
+    return this.#change(claim, accounts => giveBack(claim.policies, claim.cost, accounts))
+  }
+
+  async reset (claim: Claim): Promise<void> {
+    this.#change(claim, accounts => { for (const account of accounts) account.debt = 0 })
+  }
+
+  #change ({ key, policies }: Claim, change: (accounts: Account[]) => void): Decision {
     const now = this.#store.clock.now()
     const accounts = this.#open(key, policies.length, now)
-    for (const account of accounts) account.debt = 0
+    change(accounts)
     this.#close(accounts, now)
+    return look(policies, this.#penalties, accounts)
   }
 
   /** The accounts of a client; its digest stays in the hash until they are closed. */

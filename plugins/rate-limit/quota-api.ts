@@ -52,12 +52,14 @@ export class QuotaApi<Request extends object> {
 
   /** Counts `tokens` more requests, also past the quota. A number ≥ 0. @throws RangeError */
   async charge (target: Request | QuotaClient, tokens: number): Promise<QuotaState | undefined> {
-    return await this.#add(target, () => checked(tokens))
+    const add = checked(tokens)
+    return await this.#change(target, ({ counter, claim }) => counter.add(claim, add))
   }
 
-  /** Gives requests back. A number ≥ 0. @default what the request cost @throws RangeError */
+  /** Gives requests back. A number ≥ 0. @default what the request was charged, 1 for a target by key @throws RangeError */
   async refund (target: Request | QuotaClient, tokens?: number): Promise<QuotaState | undefined> {
-    return await this.#add(target, ({ cost }) => -checked(tokens ?? cost))
+    const add = tokens === undefined ? undefined : -checked(tokens)
+    return await this.#change(target, ({ counter, claim }) => add === undefined ? counter.refund(claim) : counter.add(claim, add))
   }
 
   /** Forgets what the client has used, and its ban. */
@@ -71,9 +73,9 @@ export class QuotaApi<Request extends object> {
     return { ...this.#stats() }
   }
 
-  async #add (target: Request | QuotaClient, tokens: (claim: Claim) => number): Promise<QuotaState | undefined> {
+  async #change (target: Request | QuotaClient, change: (found: Found) => Promise<Decision>): Promise<QuotaState | undefined> {
     const found = await this.#find(target)
-    return found && stateOf(found.claim, await found.counter.add(found.claim, tokens(found.claim)))
+    return found && stateOf(found.claim, await change(found))
   }
 }
 

@@ -49,6 +49,11 @@ if mode == 'add' then
     debt[i] = math.min(math.max(0, debt[i] + interval[i] * amount), tolerance[i] + MOST)
   end
   dirty = true
+elseif mode == 'refund' then
+  for i = 1, count do
+    debt[i] = math.max(0, debt[i] - interval[i] * math.min(amount, math.max(1, bursts[i])))
+  end
+  dirty = true
 end
 
 local by, wait, outcome = 0, 0, 0

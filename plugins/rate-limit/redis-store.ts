@@ -96,6 +96,11 @@ export class RedisCounter implements RemoteCounter {
     this.#ask('add', tokens, claim, done)
   }
 
+  refund (claim: Claim, done: Answer<Decision>): void {
+    this.#store.denials.delete(this.#key(claim.key))
+    this.#ask('refund', claim.cost, claim, done)
+  }
+
   reset (claim: Claim, done: Answer<void>): void {
     this.#store.denials.delete(this.#key(claim.key))
     this.#ask('reset', 0, claim, error => done(error))

@@ -142,6 +142,7 @@ test('what a store cannot do is said, and is no failure of it', async () => {
   const { counter, claim, guard } = setUp()
   await assert.rejects(counter.peek(claim), /has no `read`/)
   await assert.rejects(counter.add(claim, 1), /neither charge nor refund/)
+  await assert.rejects(counter.refund(claim), /neither charge nor refund/)
   await assert.rejects(counter.reset(claim), /cannot be reset/)
   assert.equal(guard.stats.asked, 0)
 })

@@ -583,6 +583,17 @@ test('app.quota: a handler charges what its reply cost, by request, and by key f
   assert.equal(app.quota.stats().asked, 0)
 })
 
+test('app.quota: a refund without a number gives back what the request was charged, no more', async t => {
+  const policies = [{ name: 'burst', max: 10, timeWindow: '1 hour' }, { name: 'sustained', max: 100, timeWindow: '1 day' }]
+  const app = Fastify()
+  t.after(() => app.close())
+  await app.register(rateLimit, { policies, cost: request => Number(request.headers['x-cost']) })
+  app.get('/', async request => { await app.quota.charge(request, 5); return await app.quota.refund(request) })
+  const { policies: left } = (await app.inject({ url: '/', headers: { 'x-cost': '50' } })).json()
+  assert.deepEqual(left.map(({ remaining }: { remaining: number }) => remaining), [5, 95])
+  assert.deepEqual((await app.quota.refund({ key: '127.0.0.1' }))!.policies.map(({ remaining }) => remaining), [6, 96])
+})
+
 test('a quota that depends on the request cannot be asked for by key', async t => {
   const app = await limited(t, { max: () => 5 })
   await assert.rejects(app.quota.peek({ key: 'x' }), { code: 'FST_SURGE_BAD_OPTION', message: /Expected a request, got a key/ })

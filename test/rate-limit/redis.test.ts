@@ -10,7 +10,7 @@ import { createClient } from 'redis'
 import fc from 'fast-check'
 import rateLimit, { type RateLimitOptions } from '../../plugins/rate-limit/index.ts'
 import type { Claim } from '../../plugins/rate-limit/counter.ts'
-import { decide, Policy, type Decision } from '../../plugins/rate-limit/gcra.ts'
+import { decide, giveBack, look, Policy, type Decision } from '../../plugins/rate-limit/gcra.ts'
 import { RedisStore } from '../../plugins/rate-limit/redis-store.ts'
 import { FakeClock } from '../support/fake-clock.ts'
 import { RedisServer, skip } from './redis-server.ts'
@@ -71,6 +71,8 @@ for (const [name, connect] of Object.entries(clients)) {
     const client = { key: '127.0.0.1' }
     assert.equal((await other.quota.peek(client))!.exceeded, true)
     assert.equal((await other.quota.refund(client, 2))!.remaining, 2)
+    assert.equal((await other.quota.charge(client, 1))!.remaining, 1)
+    assert.equal((await other.quota.refund(client))!.remaining, 2)
     assert.equal((await other.quota.charge(client, 1))!.remaining, 1)
     await other.quota.reset({ ...client, group: 'g' })
     assert.deepEqual(await statuses(other, ['/b', '/a', '/a', '/a']), [200, 200, 200, 429])
@@ -209,6 +211,11 @@ test('the script decides as gcra.ts does', { skip }, async t => {
       assert.equal(got.told.policy, expected.told.policy)
       assert.deepEqual(got.levels.map(({ remaining }) => remaining), expected.levels.map(({ remaining }) => remaining))
       assert.ok(Math.abs(got.wait - expected.wait) < 20_000, `${got.wait} ${expected.wait}`)
+      if (expected.outcome !== 'admitted' || cost % 2 === 0) continue
+      giveBack(policies, cost, accounts)
+      const back = await new Promise<Decision>((resolve, reject) => counter.refund(claim, (error, decision) => error === null ? resolve(decision!) : reject(error)))
+      const stands = look(policies, penalties, accounts)
+      assert.deepEqual([back.outcome, back.levels.map(({ remaining }) => remaining)], [stands.outcome, stands.levels.map(({ remaining }) => remaining)])
     }
   }), { numRuns: 60 })
 })
