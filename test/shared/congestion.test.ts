@@ -7,22 +7,22 @@ import { Waiter, type ShedReason } from '../../plugins/shared/gate/waiter.ts'
 import { FakeClock } from '../support/fake-clock.ts'
 
 test('a burst is no congestion, a queue that stands for an interval is, and it ends with one short wait', () => {
-  const congestion = new Congestion()
-  congestion.admitted(0, 20, 0)
-  for (let now = 5; now < 105; now += 5) congestion.admitted(50, 20, now)
+  const congestion = new Congestion(20)
+  congestion.admitted(0, 0)
+  for (let now = 5; now < 105; now += 5) congestion.admitted(50, now)
   assert.equal(congestion.congested, false)
-  congestion.admitted(50, 20, 105)
+  congestion.admitted(50, 105)
   assert.equal(congestion.congested, true)
-  congestion.admitted(20, 20, 110)
+  congestion.admitted(20, 110)
   assert.equal(congestion.congested, false)
-  for (let now = 115; now < 215; now += 5) congestion.admitted(50, 20, now)
+  for (let now = 115; now < 215; now += 5) congestion.admitted(50, now)
   assert.equal(congestion.congested, false, 'a new interval begins')
 })
 
 test('silence says nothing: an old interval does not make a new one congested', () => {
-  const congestion = new Congestion()
-  for (let now = 0; now < 100; now += 5) congestion.admitted(50, 20, now)
-  congestion.admitted(50, 20, 10_000)
+  const congestion = new Congestion(20)
+  for (let now = 0; now < 100; now += 5) congestion.admitted(50, now)
+  congestion.admitted(50, 10_000)
   assert.equal(congestion.congested, false)
 })
 

@@ -21,8 +21,9 @@ import { Congestion } from './congestion.ts'
 import { GateCounters, type GateStats } from './gate-stats.ts'
 import { FixedLimit, type Ending, type Limit } from './limit.ts'
 import type { LoopTurns, TurnTaker } from './loop-turns.ts'
+import { Permits } from './permits.ts'
 import { Shares } from './shares.ts'
-import { TokenBucket, type Rate } from './token-bucket.ts'
+import type { Rate } from './token-bucket.ts'
 import type { ShedReason, Waiter } from './waiter.ts'
 import { WaitingRoom } from './waiting-room.ts'
 
@@ -42,21 +43,15 @@ export interface GateLimits {
   orphanTimeout: number
 }
 
-const SERVICE_WEIGHT = 1 / 16
-const SHORTEST_TARGET_MS = 20
-
 export class Gate implements TurnTaker {
   readonly #limits: GateLimits
   readonly #clock: Clock
   readonly #room = new WaitingRoom()
   readonly #orphans = new Line<Waiter>()
-  readonly #congestion = new Congestion()
-  readonly #tokens: TokenBucket | undefined
+  readonly #permits: Permits
+  readonly #congestion: Congestion
   readonly #shares: Shares | undefined
   readonly #loop: LoopTurns | undefined
-  #limit: Limit
-  #inflight = 0
-  #service = 0
   #open = true
   readonly #counters = new GateCounters()
   readonly #alarm: Alarm
@@ -68,8 +63,8 @@ export class Gate implements TurnTaker {
     this.#clock = clock
     this.#loop = loop
     this.#alarm = new Alarm(clock, now => this.#wake(now))
-    this.#limit = limits.limit
-    this.#tokens = limits.rate && new TokenBucket(limits.rate)
+    this.#permits = new Permits(limits.limit, limits.rate)
+    this.#congestion = new Congestion(limits.target)
     this.#shares = limits.maxPerKey === undefined ? undefined : new Shares(limits.maxPerKey)
   }
 
@@ -80,13 +75,13 @@ export class Gate implements TurnTaker {
   enter (waiter: Waiter, now = this.#clock.now()): 'RUN' | 'WAIT' | ShedReason {
     const turn = this.#loop === undefined || this.#loop.arrive(now)
     if (!this.#open) return this.#refuse(waiter, 'draining')
-    if (turn && this.#room.size === 0 && this.#take(now)) return this.#admit(waiter, now)
+    if (turn && this.#room.size === 0 && this.#permits.take(now)) return this.#admit(waiter, now)
     // The room is for those who wait for slots and tokens: a burst that waits for the loop alone does not fill it.
-    const late = !turn && this.#inflight < this.#limit.current
+    const late = !turn && this.#permits.slotFree
     const burst = late && !this.#loop!.standing(now)
     const reason = this.#unwelcome(waiter, burst, now)
     if (reason !== undefined) return this.#refuse(waiter, reason)
-    if (this.#room.size >= this.#limits.maxQueue && burst && this.#take(now)) {
+    if (this.#room.size >= this.#limits.maxQueue && burst && this.#permits.take(now)) {
       if (this.#room.size === 0) return this.#admit(waiter, now)
       this.#grantOne(now)
     }
@@ -138,7 +133,7 @@ export class Gate implements TurnTaker {
 
   /** Sets the limit by hand. A lower one cancels nothing: it holds as soon as enough claims have ended. */
   tune (limit: number): void {
-    this.#limit = new FixedLimit(limit)
+    this.#permits.limit = new FixedLimit(limit)
     this.#grant(this.#clock.now())
   }
 
@@ -157,13 +152,13 @@ export class Gate implements TurnTaker {
 
   stats (): GateStats {
     return {
-      state: this.#open ? 'OPEN' : this.#inflight + this.#room.size > 0 ? 'DRAINING' : 'CLOSED',
-      limit: this.#limit.current,
-      inflight: this.#inflight,
+      state: this.#open ? 'OPEN' : this.#permits.taken + this.#room.size > 0 ? 'DRAINING' : 'CLOSED',
+      limit: this.#permits.limit.current,
+      inflight: this.#permits.taken,
       queued: this.#room.size,
       orphans: this.#orphans.size,
       congested: this.#congestion.congested,
-      service: this.#service,
+      service: this.#congestion.service,
       ...this.#counters,
       shed: { ...this.#counters.shed }
     }
@@ -172,14 +167,14 @@ export class Gate implements TurnTaker {
   /** Admits the next when a slot and a token are there; the loop gives the turn. */
   takeTurn (now: number): void {
     if (this.#room.size === 0) return
-    if (this.#take(now)) this.#grantOne(now)
+    if (this.#permits.take(now)) this.#grantOne(now)
     else this.#arm(now)
   }
 
   /** How many of the room wait for nothing but the loop; while a token is what is missing, its timer sees to them. */
   ready (now: number): number {
-    if (this.#tokens !== undefined && this.#tokens.wait(now) > 0) return 0
-    return Math.max(0, Math.min(this.#room.size, this.#limit.current - this.#inflight))
+    if (this.#permits.tokenDue(now) > 0) return 0
+    return Math.max(0, Math.min(this.#room.size, this.#permits.limit.current - this.#permits.taken))
   }
 
   /** Why there is no use in letting this one wait, if there is none. */
@@ -187,8 +182,9 @@ export class Gate implements TurnTaker {
     if (!burst && this.#shares?.exhausted(waiter.key)) return 'key_share'
     const ahead = this.#room.size
     // A wait for tokens is known beforehand; refused here, it commits nothing.
-    if (this.#tokens !== undefined && this.#tokens.wait(now, ahead) > Math.min(this.#limits.maxWait, waiter.patience)) return 'predicted_wait'
-    if (!this.#limit.searching && (ahead + 1) * this.#service / this.#limit.current > waiter.patience) return 'predicted_wait'
+    if (this.#permits.tokenDue(now, ahead) > Math.min(this.#limits.maxWait, waiter.patience)) return 'predicted_wait'
+    const { limit } = this.#permits
+    if (!limit.searching && (ahead + 1) * this.#congestion.service / limit.current > waiter.patience) return 'predicted_wait'
     return undefined
   }
 
@@ -205,11 +201,6 @@ export class Gate implements TurnTaker {
     waiter.shed(reason)
   }
 
-  /** Takes a token for a free slot; false when either is missing. */
-  #take (now: number): boolean {
-    return this.#inflight < this.#limit.current && (this.#tokens === undefined || this.#tokens.take(now))
-  }
-
   #admit (waiter: Waiter, now: number): 'RUN' {
     this.#run(waiter, 0, now)
     this.#shares?.add(waiter.key)
@@ -217,34 +208,31 @@ export class Gate implements TurnTaker {
   }
 
   #run (waiter: Waiter, standing: number, now: number): void {
-    this.#inflight++
     this.#counters.admitted++
     waiter.state = 'RUN'
     waiter.started = now
-    waiter.began = this.#inflight
-    this.#congestion.admitted(standing, this.#target, now)
+    waiter.began = this.#permits.taken
+    this.#congestion.admitted(standing, now)
   }
 
   #release (waiter: Waiter, ending: Ending, now: number): void {
-    const service = now - waiter.started
-    if (ending === 'served') this.#service += (service - this.#service) * SERVICE_WEIGHT
-    // Who waits for a token says nothing of the slots.
-    const queued = this.#tokens === undefined || this.#inflight >= this.#limit.current ? this.#room.size : 0
-    this.#limit.ended((waiter.worked ?? now) - waiter.started, waiter.began, this.#inflight, queued, now, waiter.kind, ending, waiter.started)
+    const { taken, slotsAreShort } = this.#permits
+    if (ending === 'served') this.#congestion.served(now - waiter.started)
+    this.#permits.limit.ended((waiter.worked ?? now) - waiter.started, waiter.began, taken, slotsAreShort ? this.#room.size : 0, now, waiter.kind, ending, waiter.started)
     waiter.state = 'DONE'
-    this.#inflight--
+    this.#permits.release()
     this.#shares?.remove(waiter.key)
     this.#grant(now)
     this.#settle()
   }
 
   #grant (now: number): void {
-    while (this.#room.size > 0 && this.#inflight < this.#limit.current) {
+    while (this.#room.size > 0 && this.#permits.slotFree) {
       if (this.#loop?.open(now) === false) {
         this.#loop.wait(this)
         return
       }
-      if (!this.#take(now)) {
+      if (!this.#permits.take(now)) {
         this.#arm(now)
         return
       }
@@ -261,41 +249,36 @@ export class Gate implements TurnTaker {
   }
 
   #settle (): void {
-    if (this.#atRest.length === 0 || this.#inflight + this.#room.size > 0) return
+    if (this.#atRest.length === 0 || this.#permits.taken + this.#room.size > 0) return
     for (const resolve of this.#atRest.splice(0)) resolve()
-  }
-
-  get #target (): number {
-    const { target } = this.#limits
-    return target === 'service' ? Math.max(SHORTEST_TARGET_MS, this.#service) : target
   }
 
   /** Never while tokens are what is waited for, whose queue is meant to stand, nor slots that are still being looked for. */
   #isCongested (now: number): boolean {
     if (!this.#congestion.congested) return false
-    if (this.#limit.searching && this.#loop?.standing(now) !== true) return false
-    return this.#tokens === undefined || this.#inflight >= this.#limit.current
+    if (this.#permits.limit.searching && this.#loop?.standing(now) !== true) return false
+    return this.#permits.slotsAreShort
   }
 
   /** When the limit wants to hear that somebody has waited for a slot all the time. */
   get #limitDue (): number {
-    return this.#room.size > 0 && this.#inflight >= this.#limit.current ? this.#limit.due(this.#room.oldest) : Infinity
+    return this.#room.size > 0 && !this.#permits.slotFree ? this.#permits.limit.due(this.#room.oldest) : Infinity
   }
 
   /** Milliseconds that the oldest may wait. */
   #longest (now: number): number {
-    return this.#isCongested(now) ? Math.min(this.#limits.maxWait, 2 * this.#target) : this.#limits.maxWait
+    return this.#isCongested(now) ? Math.min(this.#limits.maxWait, 2 * this.#congestion.target) : this.#limits.maxWait
   }
 
   /** For everybody who waits, the next token and every orphan. */
   #arm (now: number): void {
     let due = Math.min(this.#room.oldest + this.#longest(now), (this.#orphans.first?.since ?? Infinity) + this.#limits.orphanTimeout, this.#limitDue)
-    if (this.#tokens !== undefined && this.#room.size > 0 && this.#inflight < this.#limit.current) due = Math.min(due, now + this.#tokens.wait(now))
+    if (this.#room.size > 0 && !this.#permits.slotsAreShort) due = Math.min(due, now + this.#permits.tokenDue(now))
     this.#alarm.set(due, now)
   }
 
   #wake (now: number): void {
-    if (now >= this.#limitDue) this.#limit.waited(now, this.#inflight, this.#orphans.size)
+    if (now >= this.#limitDue) this.#permits.limit.waited(now, this.#permits.taken, this.#orphans.size)
     this.#expire(now)
     this.#grant(now)
     this.#arm(now)
