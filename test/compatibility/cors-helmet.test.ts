@@ -4,7 +4,7 @@ import cors from '@fastify/cors'
 import helmet from '@fastify/helmet'
 import type { FastifyInstance } from 'fastify'
 import { RawClient, deferred, eventually, type RawReply } from '../support/raw-http.ts'
-import { atRest, closesPromptly, complaints, serveBeside } from './beside.ts'
+import { atRest, closesByItself, complaints, serveBeside } from './beside.ts'
 
 const ORIGIN = 'Origin: https://shop.test\r\n'
 const PREFLIGHT = `OPTIONS / HTTP/1.1\r\nHost: test\r\n${ORIGIN}Access-Control-Request-Method: GET\r\n\r\n`
@@ -69,7 +69,7 @@ test('a preflight is answered ahead of quota and gate, and its kept-alive connec
   const preflight = await client.send(PREFLIGHT).reply()
   assert.deepEqual([preflight.status, preflight.headers.connection], [204, 'keep-alive'])
   assert.equal(app.concurrency.stats().admitted, 1)
-  await closesPromptly(app)
+  await closesByItself(app)
   await client.closed
 })
 

@@ -9,7 +9,7 @@ import proxy, { type FastifyHttpProxyOptions } from '@fastify/http-proxy'
 import type { FastifyInstance } from 'fastify'
 import { WebSocket, WebSocketServer } from 'ws'
 import { RawClient, deferred, eventually } from '../support/raw-http.ts'
-import { atRest, closesPromptly, complaints, serveBeside } from './beside.ts'
+import { atRest, closesByItself, complaints, serveBeside } from './beside.ts'
 
 const TEXT = JSON.stringify({ text: 'of the upstream '.repeat(200) })
 
@@ -55,7 +55,7 @@ test('a compressed reply of the upstream passes byte by byte, with its tag; a pl
   assert.deepEqual([known.status, known.body.length], [304, 0])
   await atRest(app)
   assert.deepEqual(complaints(lines), [])
-  await closesPromptly(app)
+  await closesByItself(app)
 })
 
 test('a gzip request body reaches the upstream as it was sent', async t => {
@@ -117,6 +117,6 @@ test('a proxied WebSocket gives its slot back at once and ends with close()', as
   socket.send('hello')
   assert.equal(String((await once(socket, 'message'))[0]), 'echo hello')
   const ended = once(socket, 'close')
-  await closesPromptly(app)
+  await closesByItself(app)
   await ended
 })

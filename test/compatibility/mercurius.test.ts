@@ -5,7 +5,7 @@ import mercurius from 'mercurius'
 import type { FastifyInstance } from 'fastify'
 import { WebSocket } from 'ws'
 import { RawClient, deferred, eventually } from '../support/raw-http.ts'
-import { atRest, closesPromptly, complaints, serveBeside } from './beside.ts'
+import { atRest, closesByItself, complaints, serveBeside } from './beside.ts'
 
 const schema = `
   type Query { add(x: Int, y: Int): Int, held: String, text: String, left: Float }
@@ -56,7 +56,7 @@ test('mercurius has a gate and a deadline of its own by the routes of the umbrel
   assert.equal(app.concurrency.stats().admitted, 0)
   await atRest(app)
   assert.deepEqual(complaints(lines).filter(msg => !msg.startsWith('refused')), [])
-  await closesPromptly(app)
+  await closesByItself(app)
 })
 
 test('a query by GET has its tag, its 304 and its coding; one by POST is encoded only', async t => {
@@ -86,6 +86,6 @@ test('a subscription holds no slot, outlives the deadline and ends with close()'
   await (await RawClient.connect(port)).post('/tick', '{}').reply()
   await eventually(() => messages.some(({ payload }) => payload?.data?.ticked === 5), 'a tick')
   const ended = once(socket, 'close')
-  await closesPromptly(app)
+  await closesByItself(app)
   await ended
 })

@@ -5,7 +5,7 @@ import { test } from 'node:test'
 import multipart from '@fastify/multipart'
 import type { FastifyInstance } from 'fastify'
 import { RawClient, deferred, eventually } from '../support/raw-http.ts'
-import { atRest, closesPromptly, complaints, serveBeside } from './beside.ts'
+import { atRest, closesByItself, complaints, serveBeside } from './beside.ts'
 
 const BOUNDARY = 'surge-boundary'
 
@@ -53,7 +53,7 @@ test('an upload streams through, and its slot is taken until it is over', async 
   assert.deepEqual([reply.status, reply.body, reply.headers.connection], [200, '{"title":"a file","size":2000000}', 'keep-alive'])
   await atRest(app)
   assert.deepEqual(complaints(lines), [])
-  await closesPromptly(app)
+  await closesByItself(app)
 })
 
 test('request.saveRequestFiles() and the files that it removes behind the reply', async t => {
@@ -112,7 +112,7 @@ test('a file past its limit is refused by @fastify/multipart, in its words', asy
   const reply = await (await RawClient.connect(port)).send(head('/upload', body.length)).send(body).reply()
   assert.deepEqual([reply.status, JSON.parse(reply.body).code], [413, 'FST_REQ_FILE_TOO_LARGE'])
   await atRest(app)
-  await closesPromptly(app)
+  await closesByItself(app)
 })
 
 test('an upload that is shed is refused before a byte of it is parsed', async t => {

@@ -9,7 +9,7 @@ import type { FastifyInstance } from 'fastify'
 import { Subject, concat, of } from 'rxjs'
 import surge, { serverOptions, type SurgeOptions } from '../../plugins/index.ts'
 import { RawClient, deferred, eventually } from '../support/raw-http.ts'
-import { atRest, closesPromptly } from './beside.ts'
+import { atRest, closesByItself } from './beside.ts'
 
 class Guard implements CanActivate {
   canActivate (): boolean { return false }
@@ -69,7 +69,7 @@ test('routes of controllers are admitted, tagged and encoded', async t => {
   assert.equal((await client.get('/livez').reply()).status, 200)
   assert.equal(app.concurrency.stats().admitted, 3)
   await atRest(app)
-  await closesPromptly(nest)
+  await closesByItself(nest)
   assert.deepEqual(ended, ['before', 'after'])
 })
 
@@ -111,7 +111,7 @@ test('@Sse() streams hold no slot, outlive the deadline, and are cut by close() 
   await gone.until(received => received.includes('data: open'))
   gone.reset()
   await atRest(app)
-  await closesPromptly(nest)
+  await closesByItself(nest)
   await client.closed
 })
 
@@ -119,7 +119,7 @@ test('close() lets a request in flight finish', async t => {
   const { nest, app, port, gate, ended } = await serve(t)
   const client = (await RawClient.connect(port)).get('/shop/held')
   await eventually(() => app.concurrency.stats().inflight === 1, 'held')
-  const closed = closesPromptly(nest)
+  const closed = closesByItself(nest)
   await eventually(() => app.lifecycle.draining, 'draining')
   gate.resolve()
   const reply = await client.reply()

@@ -3,7 +3,7 @@ import { test } from 'node:test'
 import sse from '@fastify/sse'
 import type { FastifyInstance } from 'fastify'
 import { RawClient, deferred } from '../support/raw-http.ts'
-import { atRest, closesPromptly, complaints, serveBeside } from './beside.ts'
+import { atRest, closesByItself, complaints, serveBeside } from './beside.ts'
 
 const EVENTS = 'Accept: text/event-stream\r\nAccept-Encoding: gzip\r\n'
 
@@ -31,7 +31,7 @@ test('an event stream of @fastify/sse is sent as it comes, uncompressed, holds n
   assert.match(reply.body, /^id: 1\n.*id: 2\ndata: "second"\n\n$/s)
   await atRest(app)
   assert.deepEqual(complaints(lines), [])
-  await closesPromptly(app)
+  await closesByItself(app)
 })
 
 /** Kept alive behind the handler, as a feed that others write to. */
@@ -57,7 +57,7 @@ test('a feed without an end is cut at closeTimeout', async t => {
   const { app, port } = await serveBeside(t, { options: { lifecycle: { closeTimeout: 200 } }, behind: feed })
   const client = (await RawClient.connect(port)).get('/feed', EVENTS)
   await client.until(received => received.includes('open'))
-  await closesPromptly(app)
+  await closesByItself(app)
   await client.closed
 })
 

@@ -10,7 +10,7 @@ import { gunzipSync, gzipSync } from 'node:zlib'
 import fastifyStatic, { type FastifyStaticOptions } from '@fastify/static'
 import type { FastifyInstance } from 'fastify'
 import { RawClient } from '../support/raw-http.ts'
-import { atRest, closesPromptly, complaints, serveBeside } from './beside.ts'
+import { atRest, closesByItself, complaints, serveBeside } from './beside.ts'
 
 const TEXT = 'body { color: red }\n'.repeat(500)
 let root: string
@@ -103,7 +103,7 @@ test('a download that is broken off gives its slot back, one that is under way w
 
   const request = http.get({ port, host: '127.0.0.1', path: '/large.bin' })
   const [reply] = await once(request, 'response') as [http.IncomingMessage]
-  const closed = closesPromptly(app)
+  const closed = closesByItself(app)
   assert.equal((await buffer(reply)).length, 20_000_000)
   await closed
 })

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import swagger from '@fastify/swagger'
 import { RawClient } from '../support/raw-http.ts'
-import { atRest, closesPromptly, complaints, serveBeside } from './beside.ts'
+import { atRest, closesByItself, complaints, serveBeside } from './beside.ts'
 
 test('@fastify/swagger lists the routes of the app and none of the suite, whichever is first', async t => {
   for (const first of [true, false]) {
@@ -25,6 +25,6 @@ test('@fastify/swagger lists the routes of the app and none of the suite, whiche
     assert.equal(known.status, 304)
     await atRest(app)
     assert.deepEqual(complaints(lines), [])
-    await closesPromptly(app)
+    await closesByItself(app)
   }
 })

@@ -6,7 +6,7 @@ import type { FastifyInstance } from 'fastify'
 import { WebSocket } from 'ws'
 import type { SurgeOptions } from '../../plugins/index.ts'
 import { RawClient, deferred, eventually } from '../support/raw-http.ts'
-import { atRest, closesPromptly, complaints, serveBeside } from './beside.ts'
+import { atRest, closesByItself, complaints, serveBeside } from './beside.ts'
 
 const UPGRADE = 'Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n'
 
@@ -92,6 +92,6 @@ test('close() ends sockets with a close frame and does not wait for more', async
   const { app, port } = await serveBeside(t, { behind: echo })
   const socket = await connect(port)
   const ended = once(socket, 'close')
-  await closesPromptly(app)
+  await closesByItself(app)
   assert.equal((await ended)[0], 1005)
 })

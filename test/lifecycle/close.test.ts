@@ -1,5 +1,5 @@
 // close() under each shape that a connection can have when it is called. It is over with the last reply, which is whole:
-// nothing waits for a keep-alive timeout of 72 s or for closeTimeout.
+// nothing waits for a keep-alive timeout, 72 s, or for closeTimeout, an hour here: a test that did would run into its own timeout.
 import assert from 'node:assert/strict'
 import { once } from 'node:events'
 import http2 from 'node:http2'
@@ -139,11 +139,11 @@ const shapes: Record<string, Shape> = {
 }
 
 for (const [name, { server, host = '127.0.0.1', begin, expected }] of Object.entries(shapes)) {
-  test(`close() under ${name}`, async t => {
+  test(`close() under ${name}`, { timeout: 30_000 }, async t => {
     if (host === 'localhost') localhostHasTwoAddresses(t)
-    const app = Fastify(serverOptions(server?.(t)) as FastifyServerOptions)
+    const app = Fastify(serverOptions({ ...server?.(t), pluginTimeout: 0 }) as FastifyServerOptions)
     // Without what sheds on a busy machine.
-    await app.register(surge, { pressure: false })
+    await app.register(surge, { pressure: false, lifecycle: { closeTimeout: 3_600_000 } })
     await app.register(websocket)
     const gate = deferred()
     app.get('/', async () => { await gate.promise; return 'whole' })
@@ -166,12 +166,11 @@ for (const [name, { server, host = '127.0.0.1', begin, expected }] of Object.ent
     const { last } = await begin((app.server.address() as AddressInfo).port, app)
     const closed = app.close()
     await eventually(() => app.lifecycle.signal.aborted, 'drained')
+    const resumed = performance.now()
     gate.resolve()
     const reply = await last
-    const over = performance.now()
     await closed
+    t.diagnostic(`over ${(performance.now() - resumed).toFixed(1)} ms after the handlers went on`)
     assert.deepEqual(reply, expected)
-    // 5 ms on a machine at rest; what it must not wait for is 20 s and more.
-    assert.ok(performance.now() - over < 300, `${performance.now() - over} ms behind the last reply`)
   })
 }
