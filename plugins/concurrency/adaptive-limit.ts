@@ -71,6 +71,7 @@ export class AdaptiveLimit implements Limit {
   readonly #min: number
   readonly #max: number
   readonly #doubling: number
+  readonly #changed: (limit: number, before: number) => void
   readonly #round = new ServiceTimes()
   #roundEnd = 0
   #waited = false
@@ -84,11 +85,13 @@ export class AdaptiveLimit implements Limit {
   #queue = false
   #trial: Trial | undefined
 
-  constructor ({ min, max, maxWait }: { min: number, max: number, maxWait: number }) {
+  /** `changed` is told each limit behind the first. */
+  constructor ({ min, max, maxWait }: { min: number, max: number, maxWait: number }, changed: (limit: number, before: number) => void = () => {}) {
     this.#min = min
     this.#max = max
     this.#doubling = Math.min(DOUBLING_MS, maxWait / (1 + Math.max(1, Math.ceil(Math.log2(max / START)))))
-    this.#set(START)
+    this.current = this.#within(START)
+    this.#changed = changed
   }
 
   due (oldest: number): number {
@@ -211,7 +214,13 @@ export class AdaptiveLimit implements Limit {
   }
 
   #set (limit: number): void {
-    this.current = Math.max(this.#min, Math.min(this.#max, Math.round(limit)))
+    const before = this.current
+    this.current = this.#within(limit)
+    if (this.current !== before) this.#changed(this.current, before)
+  }
+
+  #within (limit: number): number {
+    return Math.max(this.#min, Math.min(this.#max, Math.round(limit)))
   }
 }
 

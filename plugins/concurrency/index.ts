@@ -13,6 +13,7 @@ import { LoopTurns } from '../shared/gate/loop-turns.ts'
 import { runInGate, shedErrors } from '../shared/gate/run-in-gate.ts'
 import { SHED_REASONS, Waiter, type Priority, type ShedReason } from '../shared/gate/waiter.ts'
 import { prepareRefusal, type Refusal } from '../shared/refusal.ts'
+import { limitChannel } from '../shared/telemetry.ts'
 import type { Ticket } from '../shared/ticket.ts'
 import { watchSend } from '../shared/watch-send.ts'
 import { AdaptiveLimit } from './adaptive-limit.ts'
@@ -183,8 +184,11 @@ function ipOf (request: FastifyRequest): string {
   return request.ip
 }
 
-function makeGate ({ limit, rate, maxQueue, maxWait, target = 'service', maxPerKey, orphanTimeout }: Omit<GateOptions, 'target'> & { target?: number | 'service' | undefined }): Gate {
-  return new Gate({ limit: typeof limit === 'number' ? new FixedLimit(limit) : new AdaptiveLimit({ ...limit, maxWait }), rate, maxQueue, maxWait, target, maxPerKey, orphanTimeout }, systemClock, loop)
+function makeGate (group: string, { limit, rate, maxQueue, maxWait, target = 'service', maxPerKey, orphanTimeout }: Omit<GateOptions, 'target'> & { target?: number | 'service' | undefined }): Gate {
+  function changed (limit: number, before: number): void {
+    if (limitChannel.hasSubscribers) limitChannel.publish({ group, limit, before })
+  }
+  return new Gate({ limit: typeof limit === 'number' ? new FixedLimit(limit) : new AdaptiveLimit({ ...limit, maxWait }, changed), rate, maxQueue, maxWait, target, maxPerKey, orphanTimeout }, systemClock, loop)
 }
 
 export default definePlugin<ConcurrencyOptions, ResolvedOptions, Map<string, Gate>>({
@@ -195,8 +199,8 @@ export default definePlugin<ConcurrencyOptions, ResolvedOptions, Map<string, Gat
   decorates: ['concurrency'],
 
   create (_app, options) {
-    const gates = new Map([[DEFAULT_GROUP, makeGate(options)]])
-    for (const [name, gate] of Object.entries(options.groups)) gates.set(name, makeGate(gate))
+    const gates = new Map([[DEFAULT_GROUP, makeGate(DEFAULT_GROUP, options)]])
+    for (const [name, gate] of Object.entries(options.groups)) gates.set(name, makeGate(name, gate))
     return gates
   },
 

@@ -11,6 +11,7 @@ import { nameTakenDecorators, watchForLater } from '../shared/late-clash.ts'
 import { jitteredRetryAfter, prepareRefusal, type Refusal } from '../shared/refusal.ts'
 import type { RouteFacts } from '../shared/route.ts'
 import { routeSetting, type SuiteState } from '../shared/suite-state.ts'
+import { stallChannel } from '../shared/telemetry.ts'
 import type { Ticket } from '../shared/ticket.ts'
 import { watchSend } from '../shared/watch-send.ts'
 import { DEFAULT_STATUS_URL, registerOfficial } from './official.ts'
@@ -52,8 +53,16 @@ async function createPressure (app: FastifyInstance, options: Pressure): Promise
   const official = await registerOfficial(app, options)
   const shedding = new Shedding(options, options.hysteresis)
   const histogram = monitorEventLoopDelay({ resolution: RESOLUTION })
+  const stall = options.maxEventLoopDelay === false ? Infinity : options.maxEventLoopDelay
+
+  function sampled (sample: Sample): void {
+    shedding.sampled(sample)
+    const { eventLoopDelay } = sample
+    if (eventLoopDelay > stall && stallChannel.hasSubscribers) stallChannel.publish({ eventLoopDelay })
+  }
+
   // Its timer comes behind the official one of the same length, whose numbers it reads.
-  const sampler = new Sampler({ memory: official.memory, histogram, resolution: RESOLUTION }, options.sampleInterval, systemClock, sample => shedding.sampled(sample))
+  const sampler = new Sampler({ memory: official.memory, histogram, resolution: RESOLUTION }, options.sampleInterval, systemClock, sampled)
   // Not before: what blocks the loop is the boot itself, and the first second of a new server would be refused for it.
   app.addHook('onReady', async function surgeStartSampling () {
     histogram.enable()

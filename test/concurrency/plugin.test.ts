@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict'
+import { subscribe, unsubscribe } from 'node:diagnostics_channel'
 import { once } from 'node:events'
 import { Readable } from 'node:stream'
 import { test, type TestContext } from 'node:test'
@@ -591,6 +592,21 @@ test('by default a limit adapts from 32 on, or from its bounds; tune() fixes it'
   assert.equal(app.concurrency.stats('imports').limit, 50)
   app.concurrency.tune(5)
   assert.equal(app.concurrency.stats().limit, 5)
+})
+
+test('a limit that changes is told on a diagnostics channel, with its group', async t => {
+  const told: unknown[] = []
+  const listener = (message: unknown) => { told.push(message) }
+  subscribe('fastify-surge:limit', listener)
+  t.after(() => unsubscribe('fastify-surge:limit', listener))
+  const app = Fastify()
+  await app.register(concurrency, { groups: { calls: { limit: { max: 64 } }, fixed: { limit: 32 } } })
+  const gate = deferred()
+  const tasks = ['calls', 'fixed'].flatMap(group => Array.from({ length: 33 }, () => app.concurrency.run(() => gate.promise, { group })))
+  await eventually(() => told.length > 0, 'slow start')
+  gate.resolve()
+  await Promise.all(tasks)
+  assert.deepEqual(told, [{ group: 'calls', limit: 64, before: 32 }])
 })
 
 test('unknown groups and limits are refused by the decorator as well', async () => {

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict'
 import { execFile } from 'node:child_process'
+import { subscribe, unsubscribe } from 'node:diagnostics_channel'
 import { test, type TestContext } from 'node:test'
 import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
@@ -89,6 +90,10 @@ test('each limit sheds, a limit that is off does not', async t => {
 })
 
 test('a block of the loop that a mean over the sample hides is seen, and over within two samples', async t => {
+  const stalls: number[] = []
+  const listener = (message: unknown) => { stalls.push((message as { eventLoopDelay: number }).eventLoopDelay) }
+  subscribe('fastify-surge:stall', listener)
+  t.after(() => unsubscribe('fastify-surge:stall', listener))
   const app = Fastify()
   t.after(() => app.close())
   // A busy machine alone can be 50 ms late: what is looked for is the block.
@@ -99,6 +104,7 @@ test('a block of the loop that a mean over the sample hides is seen, and over wi
   await new Promise<void>(resolve => setImmediate(() => { block(400); resolve() }))
   await eventually(() => app.isUnderPressure(), 'seen')
   assert.ok(app.memoryUsage().eventLoopDelay > 150, String(app.memoryUsage().eventLoopDelay))
+  assert.equal(stalls.at(-1), app.memoryUsage().eventLoopDelay, 'told')
   assert.equal((await app.inject('/')).statusCode, 503)
   let samples = 0
   let last = app.memoryUsage().eventLoopDelay
