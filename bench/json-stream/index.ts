@@ -7,6 +7,7 @@ import { body, shapes } from './bodies.ts'
 import { send, slices, start, type Server } from './client.ts'
 import { loop } from './loop.ts'
 import { memory } from './memory.ts'
+import { ordinary } from './ordinary.ts'
 
 const { values: options } = parseArgs({
   options: {
@@ -28,7 +29,7 @@ if (options.memory) {
 } else if (options.loop) {
   process.exitCode = await loop() ? 0 : 1
 } else if (options.ordinary) {
-  for (const bytes of [100, 2e3, 20e3, 1e6]) await table(bytes, Math.ceil(4e6 / (bytes + 10e3)), ['fastify beside json-stream', 'fastify'], quick ? 9 : 25, bytes > 100 ? ['1 KB records', 'non-ASCII', 'numbers'] : ['100 B records'])
+  await ordinary(quick)
 } else {
   if (options.size !== '1') await table(quick ? 20e6 : 90e6, 1, ['surge batches', ...readers], 3, chosen)
   if (options.size !== '90') await table(1e6, 20, ['surge batches', ...readers.filter(reader => reader === 'surge' || reader === 'fastify')], quick ? 5 : 9, chosen)

@@ -4,6 +4,7 @@ import { isAscii, isUtf8, transcode } from 'node:buffer'
 import secureParse from 'secure-json-parse'
 import { failure, type JsonStreamError } from './failure.ts'
 import { JsonGrammar, NOT_JSON, NOT_UTF8, OK, isSpace } from './grammar.ts'
+import { NOT_ASCII, SUSPECT } from './structure.ts'
 
 /** Bytes from which on a conversion by vectors is worth the Buffer between; never without ICU, which has it. */
 const WORTH_TRANSCODING = typeof transcode === 'function' ? 1024 : Infinity
@@ -29,24 +30,26 @@ export interface Batch {
  * Parses the comma-separated elements in `bytes[from, to)`. The two bytes around them are brackets while it does.
  * @param index the first element's
  * @param offset the body's byte at `bytes[0]`
+ * @param seen what a scan of structure.ts has seen of the bytes
  */
-export function parseBatch (bytes: Buffer, from: number, to: number, index: number, offset: number, rules: ElementRules): Batch {
-  const values = parseTogether(bytes, from, to, rules)
+export function parseBatch (bytes: Buffer, from: number, to: number, index: number, offset: number, rules: ElementRules, seen: number): Batch {
+  const values = parseTogether(bytes, from, to, rules, seen)
   // A batch of no element is a comma without one. It would parse, so it goes the slow way.
   if (values !== undefined && values.length > 0 && index + values.length <= rules.maxItems) return { values, failure: undefined }
   return parseOneByOne(bytes, from, to, index, offset, rules)
 }
 
 /** All of them by one JSON.parse, or `undefined` when something is wrong with one. Brackets put around the text instead would cost a copy of it. */
-function parseTogether (bytes: Buffer, from: number, to: number, rules: ElementRules): unknown[] | undefined {
+function parseTogether (bytes: Buffer, from: number, to: number, rules: ElementRules, seen: number): unknown[] | undefined {
   const before = bytes[from - 1]!
   const after = bytes[to]!
   bytes[from - 1] = 0x5b
   bytes[to] = 0x5d
-  const text = decode(bytes, from - 1, to + 1)
+  const text = (seen & NOT_ASCII) === 0 ? bytes.toString('latin1', from - 1, to + 1) : decode(bytes, from - 1, to + 1)
   bytes[from - 1] = before
   bytes[to] = after
-  try { return text === undefined ? undefined : parse(text, rules) as unknown[] } catch { return undefined }
+  if (text === undefined) return undefined
+  try { return ((seen & SUSPECT) === 0 ? JSON.parse(text) : parse(text, rules)) as unknown[] } catch { return undefined }
 }
 
 function parseOneByOne (bytes: Buffer, from: number, to: number, first: number, offset: number, rules: ElementRules): Batch {

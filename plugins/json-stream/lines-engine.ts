@@ -2,9 +2,9 @@
 // are not JSON could make an array that is.
 import { decode, explainEnd, isBlank, parse, parseElement, type ElementRules } from './batch.ts'
 import { ByteBuffer } from './byte-buffer.ts'
+import { tooDeepAt } from './depth.ts'
 import { ByteOrderMark, type Engine } from './engine.ts'
 import { failure, type JsonStreamError } from './failure.ts'
-import { tooDeepAt } from './scan.ts'
 
 const NEWLINE = 0x0a
 const BLANK = /^[ \t\r]*$/

@@ -1,22 +1,15 @@
 // Picks the scan of structure.ts that is fastest for what is to be scanned: the vectors, wherever there are some and it is long enough.
-import { scanVectors } from './structure-simd.ts'
-import { MAX_LIMIT, scanBytes, structure, TOO_DEEP, type Structure } from './structure.ts'
+import { vectors } from './structure-simd.ts'
+import { scanBytes, type Structure } from './structure.ts'
 
 /** Fewer bytes than this are not worth the way into WebAssembly. */
 const WORTH_VECTORS = 128
 
+/** Where bytes are scanned in place; empty without vectors. It holds what was put there until another body is read. */
+export const window = vectors?.window ?? Buffer.alloc(0)
+
 /** Scans `bytes[state.at, to)`. */
 export function scan (state: Structure, bytes: Buffer, to: number): void {
-  if (to - state.at < WORTH_VECTORS || scanVectors === undefined) scanBytes(state, bytes, to)
-  else scanVectors(state, bytes, to)
-}
-
-/** The position of the bracket in `bytes[from, to)` that opens one level too many, or -1. */
-export function tooDeepAt (bytes: Buffer, from: number, to: number, maxDepth: number): number {
-  if (to - from <= maxDepth) return -1
-  // One level up, so that what closes the outermost is not taken for the end of an array.
-  const state = structure(maxDepth + 1, MAX_LIMIT)
-  state.at = state.start = from
-  scan(state, bytes, to)
-  return state.event === TOO_DEEP ? state.at - 1 : -1
+  if (to - state.at < WORTH_VECTORS || vectors === undefined) scanBytes(state, bytes, to)
+  else vectors.scan(state, bytes, to)
 }

@@ -3,7 +3,7 @@
 import { explainEnd, isBlank, parseBatch, parseElement, type ElementRules } from './batch.ts'
 import { ByteBuffer } from './byte-buffer.ts'
 import { failure, type JsonStreamError } from './failure.ts'
-import { scan } from './scan.ts'
+import { scan, window } from './scan.ts'
 import { CLOSED, GOES_ON, structure, TOO_DEEP, TOO_LARGE, type Structure } from './structure.ts'
 
 const BRACKET = Buffer.from('[')
@@ -25,6 +25,8 @@ export class Splitter {
    */
   readonly #pending = new ByteBuffer()
   readonly #structure: Structure
+  /** What may be among the pending bytes. */
+  #seen = 0
   /** The body's byte at the buffer's first. */
   #offset: number
 
@@ -41,22 +43,39 @@ export class Splitter {
   push (chunk: Buffer, from: number, to: number): unknown[] {
     const pending = this.#pending
     const state = this.#structure
-    pending.append(chunk, from, to)
-    scan(state, pending.bytes, pending.length)
-    this.consumed = state.event === GOES_ON ? to : to - (pending.length - state.at)
+    const length = pending.length + to - from
+    // Where they are scanned in place, bytes are copied once. Beside many that wait, few are not worth to move those there and back.
+    const inPlace = pending.length <= to - from && length <= window.length
+    if (inPlace) {
+      pending.bytes.copy(window, 0, 0, pending.length)
+      chunk.copy(window, pending.length, from, to)
+    } else {
+      pending.append(chunk, from, to)
+    }
+    const bytes = inPlace ? window : pending.bytes
+    scan(state, bytes, length)
+    this.#seen |= state.seen
+    this.consumed = state.event === GOES_ON ? to : to - (length - state.at)
     const read = state.event === GOES_ON ? state.at : state.at - 1
     if (read - state.start > this.#rules.maxElementBytes) state.event = TOO_LARGE
-    return this.#cut(pending.bytes)
+    const ended = state.event === CLOSED && bytes[state.at - 1] === 0x5d
+    const cut = Math.max(0, ended ? state.at - 1 : state.comma)
+    const values = this.#parse(bytes, cut, ended)
+    if (inPlace) {
+      pending.length = 0
+      pending.append(window, cut, length)
+    } else if (cut > 0) {
+      pending.drop(cut)
+    }
+    return values
   }
 
   /** Parses what the scan has found to be whole elements. */
-  #cut (bytes: Buffer): unknown[] {
+  #parse (bytes: Buffer, cut: number, ended: boolean): unknown[] {
     const state = this.#structure
-    const ended = state.event === CLOSED && bytes[state.at - 1] === 0x5d
-    const cut = ended ? state.at - 1 : state.comma
     let values: unknown[] = []
     if (cut > 0 && !(ended && this.index === 0 && isBlank(bytes, 1, cut))) {
-      const batch = parseBatch(bytes, 1, cut, this.index, this.#offset, this.#rules)
+      const batch = parseBatch(bytes, 1, cut, this.index, this.#offset, this.#rules, this.#seen)
       values = batch.values
       this.failure = batch.failure
       this.index += values.length
@@ -64,11 +83,12 @@ export class Splitter {
     this.closed = ended && this.failure === undefined
     if (!this.closed && this.failure === undefined && state.event !== GOES_ON) this.#conclude(bytes)
     if (cut > 0) {
-      this.#pending.drop(cut)
       this.#offset += cut
       state.at -= cut
       state.start = 1
       state.comma = -1
+      // What is left came with this chunk.
+      this.#seen = state.seen
     }
     return values
   }

@@ -8,6 +8,10 @@ export const TOO_DEEP = 2
 export const TOO_LARGE = 3
 export const STRAY = 4
 
+/** What may be among the bytes that were scanned, as bits: any that is not ASCII; a property name that is, or by escapes could be, a forbidden one. */
+export const NOT_ASCII = 1
+export const SUSPECT = 2
+
 export interface Structure {
   /** Containers that are open, the array included. */
   depth: number
@@ -22,6 +26,8 @@ export interface Structure {
   event: number
   /** The next byte to be looked at; after an event, the one behind it. */
   at: number
+  /** Of the last scan. */
+  seen: number
   readonly maxDepth: number
   readonly maxElementBytes: number
 }
@@ -30,7 +36,7 @@ export interface Structure {
 export const MAX_LIMIT = 2 ** 30
 
 export function structure (maxDepth: number, maxElementBytes: number): Structure {
-  return { depth: 1, inString: 0, escaped: 0, start: 0, comma: -1, event: GOES_ON, at: 0, maxDepth: Math.min(maxDepth, MAX_LIMIT), maxElementBytes: Math.min(maxElementBytes, MAX_LIMIT) }
+  return { depth: 1, inString: 0, escaped: 0, start: 0, comma: -1, event: GOES_ON, at: 0, seen: 0, maxDepth: Math.min(maxDepth, MAX_LIMIT), maxElementBytes: Math.min(maxElementBytes, MAX_LIMIT) }
 }
 
 const PLAIN = 0
@@ -46,7 +52,7 @@ KIND[0x5d] = KIND[0x7d] = CLOSE
 KIND[0x2c] = COMMA
 KIND[0x5c] = BACKSLASH
 
-/** Scans `bytes[state.at, to)` byte by byte: for short pieces, and where there is no WebAssembly. */
+/** Scans `bytes[state.at, to)` byte by byte: for short pieces, and where there is no WebAssembly. What it has seen it does not say. */
 export function scanBytes (state: Structure, bytes: Buffer, to: number): void {
   let { at, depth, inString, escaped } = state
   while (at < to) {
@@ -78,6 +84,7 @@ export function scanBytes (state: Structure, bytes: Buffer, to: number): void {
     if (state.event !== GOES_ON) break
   }
   state.at = at
+  state.seen = NOT_ASCII | SUSPECT
   state.depth = depth
   state.inString = inString
   state.escaped = escaped

@@ -96,23 +96,23 @@ export function forgoHandler (request: FastifyRequest, instead: () => void): voi
 }
 
 type ParseString = (request: any, body: string, done: (error: Error | null, body?: unknown) => void) => void
-type ParseBuffer = (request: any, body: Buffer, done: (error: Error | null, body?: unknown) => void) => void
 
 /**
  * Puts another in the place of Fastify's own JSON parser, on this context and those below it. It counts as Fastify's own
  * still, so an app that adds a JSON parser later replaces it; one that is there already stays. False where this version hides it.
  */
-export function replaceJsonParser (app: FastifyInstance, make: (own: ParseString) => ParseBuffer): boolean {
+export function replaceJsonParser (app: FastifyInstance, make: (own: ParseString) => ParseString): boolean {
   const parsers = internal(app, 'fastify.contentTypeParser') as any
   const kOwn = typeof parsers === 'object' && parsers !== null ? symbolOf(parsers, 'fastify.defaultJSONParse') : undefined
   if (kOwn === undefined || !(parsers.customParsers instanceof Map)) return false
   const own = parsers[kOwn]
   const parser = parsers.customParsers.get('application/json')
-  if (typeof own !== 'function' || (parser !== undefined && !('asBuffer' in parser && 'asString' in parser))) return false
+  if (typeof own !== 'function') return false
   if (parser?.fn !== own) return true
+  if (parser.asString !== true) return false
   const fn = make(own)
   // A new entry: contexts that exist already share the old one.
-  parsers.customParsers.set('application/json', { ...parser, asString: false, asBuffer: true, fn })
+  parsers.customParsers.set('application/json', { ...parser, fn })
   parsers[kOwn] = fn
   return true
 }

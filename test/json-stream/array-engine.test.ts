@@ -208,3 +208,14 @@ test('prototype properties: refused, removed or let through, escaped or not, in 
     assert.deepStrictEqual(kept.values, JSON.parse(body))
   }
 })
+
+test('prototype properties are seen wherever a chunk ends', () => {
+  const plain = JSON.stringify({ text: 'x'.repeat(150), n: 1 })
+  for (const name of ['__proto__', '\\u005f_proto__', 'constructor', 'c\\u006fnstructor']) {
+    const body = `[${plain},{"a":{"${name}":{"prototype":1}}},${plain},${plain}]`
+    for (let size = plain.length; size < plain.length + 60; size++) {
+      const outcome = runEngine(new ArrayEngine([], { ...rules, onProtoPoisoning: 'error', onConstructorPoisoning: 'error' }), body, size)
+      assert.deepStrictEqual([outcome.values.length, outcome.code], [1, 'FST_SURGE_JSON_PROTOTYPE'], `${name} ${size}`)
+    }
+  }
+})

@@ -4,7 +4,7 @@ import { test } from 'node:test'
 import Fastify, { type FastifyInstance, type FastifyServerOptions } from 'fastify'
 import jsonStream, { type JsonStreamOptions } from '../../plugins/json-stream/index.ts'
 import { setSuiteState } from '../../plugins/shared/suite-state.ts'
-import { listen } from './server.ts'
+import { listen, RawClient } from './server.ts'
 
 const nested = (depth: number): string => '['.repeat(depth) + ']'.repeat(depth)
 
@@ -45,6 +45,40 @@ test('brackets in strings and side by side are not depth', async () => {
   }
   assert.equal((await send(app, '[[[[1]]]]'))[0], 400)
   assert.deepEqual((await send(app, `["${'x'.repeat(300)}",[[{"a":1}]]]`))[1].message, 'JSON nested deeper than 3 levels (byte 306)')
+})
+
+test('neither chunks nor an encoding hide depth', async t => {
+  const { port } = await listen(t, app => app.post('/', async request => request.body))
+  const wide = '\u015b\u7b22\u225c\ud83d\ude00'
+  const bodies: Array<[within: Buffer, past: Buffer]> = ([
+    depth => nested(depth),
+    depth => '\ufeff' + nested(depth),
+    depth => `["${wide}",${nested(depth - 1)}]`,
+    depth => Buffer.concat([Buffer.from('["\xff\xc3","\xe2\x82",', 'latin1'), Buffer.from(nested(depth - 1) + ']')]),
+    depth => `["${'\\\\'.repeat(70)}\\"]]]]]",${nested(depth - 1)}]`,
+    depth => `{"é":"]${'}'.repeat(99)}","a":${'{"]":['.repeat(31)}${nested(depth - 63)}${']}'.repeat(31)}}`,
+    depth => `${' '.repeat(200_000)}[${'"x",'.repeat(20_000)}${nested(depth - 1)}]`
+  ] satisfies Array<(depth: number) => string | Buffer>).map(body => [Buffer.from(body(64) as string), Buffer.from(body(65) as string)])
+  for (const pair of bodies) {
+    for (const [past, body] of pair.entries()) {
+      for (const size of [body.length < 1000 ? 1 : 977, body.length]) {
+        const client = new RawClient(port)
+        client.start('/')
+        for (let at = 0; at < body.length; at += size) client.chunk(body.subarray(at, at + size))
+        client.end()
+        await client.until(past === 0 ? /^HTTP\/1\.1 200/ : /^HTTP\/1\.1 400 [^]*FST_SURGE_JSON_TOO_DEEP/)
+        client.socket.destroy()
+      }
+    }
+  }
+})
+
+test('the byte in the message is that of the body, beside characters of several', async () => {
+  const app = await echo(Fastify(), { limits: { maxDepth: 3 } })
+  for (const text of ['x', 'é', 'ś', '\u{1f600}']) {
+    const head = `["${text.repeat(50)}",[[`
+    assert.equal((await send(app, `${head}[]]]]`))[1].message, `JSON nested deeper than 3 levels (byte ${Buffer.byteLength(head)})`)
+  }
 })
 
 test('all else is as Fastify has it', async () => {
