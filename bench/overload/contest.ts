@@ -68,6 +68,8 @@ export interface Contest<Point, Reading> {
   points: readonly Point[]
   rounds: number
   facts?: Facts
+  /** Runs of the first point that do not count: where there is much to do a second, a server is cold for longer. @default 0 */
+  rehearsals?: number
   /** Open before the first request: a surge comes over connections that are there, or the generator is busy opening them. @default 200 */
   connections?: (point: Point) => number
   streams: (point: Point) => Stream[]
@@ -110,7 +112,7 @@ export class Generator {
   }
 }
 
-export async function contest<Point, Reading> (name: string, generator: Generator, { workload, variants, points, rounds, facts = {}, connections = () => CONNECTIONS, streams, read }: Contest<Point, Reading>): Promise<Readings<Point, Reading>> {
+export async function contest<Point, Reading> (name: string, generator: Generator, { workload, variants, points, rounds, facts = {}, rehearsals = 0, connections = () => CONNECTIONS, streams, read }: Contest<Point, Reading>): Promise<Readings<Point, Reading>> {
   const readings = new Readings<Point, Reading>()
   const contenders: Contender[] = []
 
@@ -130,11 +132,22 @@ export async function contest<Point, Reading> (name: string, generator: Generato
     }
   }
 
+  async function load (contender: Contender, point: Point, seed: number): Promise<Attempts> {
+    const opened = await contender.open(facts)
+    if (opened.unknown !== undefined) throw new Error(opened.unknown)
+    return await generator.run({ port: opened.port, seed, streams: streams(point), connections: connections(point) })
+  }
+
+  async function rehearse (contender: Contender): Promise<void> {
+    for (let run = 0; run < rehearsals; run++) {
+      await load(contender, points[0]!, run)
+      await contender.ask('close')
+    }
+  }
+
   async function run (contender: Contender, point: Point, seed: number): Promise<void> {
     for (let tries = 0; tries < TRIES; tries++) {
-      const opened = await contender.open(facts)
-      if (opened.unknown !== undefined) throw new Error(opened.unknown)
-      const attempts = await generator.run({ port: opened.port, seed, streams: streams(point), connections: connections(point) })
+      const attempts = await load(contender, point, seed)
       const reading = isVoid(attempts) ? undefined : await read(attempts, contender, point)
       await contender.ask('close')
       if (reading !== undefined) {
@@ -148,6 +161,7 @@ export async function contest<Point, Reading> (name: string, generator: Generato
 
   try {
     for (const contender of await Promise.all(variants.map(async variant => await Contender.start(workload, variant)))) await enlist(contender)
+    for (const contender of contenders) await rehearse(contender)
     const show = progress(rounds * points.length * contenders.length, name)
     let done = 0
     for (let round = 0; round < rounds; round++) {

@@ -30,7 +30,7 @@ export async function sweep ({ generator, quick, rounds }: Setting): Promise<Fin
   const rows: string[][] = []
   let voided = 0
   for (const workload of WORKLOADS) {
-    const capacity = ON_THE_LOOP.includes(workload) ? 1e6 / (await costs(workload, {}, 400)).reply : CAPACITY
+    const capacity = ON_THE_LOOP.includes(workload) ? 1e6 / (await costs(workload, {}, 400, 4)).reply : CAPACITY
     const readings: Readings<number, Goodput> = await contest(workload, generator, {
       workload,
       variants,

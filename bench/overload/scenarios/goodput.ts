@@ -79,12 +79,12 @@ export async function downstream ({ generator, quick, rounds }: Setting): Promis
 interface Costs { reply: number, refusal: number, rho: number }
 
 /** CPU of a reply and of a refusal of fastify-surge, in microseconds. */
-export async function costs (workload: WorkloadName, facts: Facts, requests: number): Promise<Costs> {
+export async function costs (workload: WorkloadName, facts: Facts, requests: number, connections: number): Promise<Costs> {
   const server = await Contender.start(workload, 'no pressure')
   const opened = await server.open(facts)
   if (opened.unknown !== undefined) throw new Error(opened.unknown)
   await server.warmUp(opened.port)
-  const loop = { path: '/', requests, connections: 4 }
+  const loop = { path: '/', requests, connections }
   const reply = await server.cost(opened.port, loop)
   await server.ask('refuse')
   await server.cost(opened.port, { ...loop, requests: 3000, status: 503 })
@@ -116,13 +116,16 @@ async function helloWorld (): Promise<number> {
 
 const CLOSE_TO_BOUND = 0.9
 
+/** Connections that keep a downstream busy that is fast: with fewer, a reply would be charged with iterations in which nothing is due. */
+const BUSY = 40
+
 export async function fastDownstream ({ generator, quick, rounds }: Setting): Promise<Findings> {
-  const loads = [2, 5]
+  const loads = [2, 3, 5]
   const length = quick ? 1000 : 1500
   const hello = await helloWorld()
   const perSecond = Math.round(hello * 0.3)
   const facts = { perSecond }
-  const paid = await costs('fast', facts, 6000)
+  const paid = await costs('fast', facts, 20_000, BUSY)
   // The CPU's own limit, in replies a second; the downstream's is another.
   const limit = 1e6 / paid.reply
   const best = (load: number) => Math.min(perSecond, bound(perSecond * load / limit, paid.rho) * limit)
@@ -132,6 +135,7 @@ export async function fastDownstream ({ generator, quick, rounds }: Setting): Pr
     variants,
     points: loads,
     rounds: Math.min(rounds, 3),
+    rehearsals: 2,
     facts,
     streams: load => surge(perSecond, load, CALM, length),
     read: attempts => goodput(outcomes(attempts, { from: CALM, to: CALM + length }), length)
@@ -157,7 +161,7 @@ export async function cpu ({ generator, quick, rounds }: Setting): Promise<Findi
   // A turn of a loop that takes in whatever came is 200 ms long with 100 connections, within what clients wait, and 800 with 400.
   const points: Crowd[] = [100, 400].flatMap(connections => [2, 5].map(load => ({ load, connections })))
   const length = quick ? 1200 : 2000
-  const paid = await costs('cpu', {}, 400)
+  const paid = await costs('cpu', {}, 400, 4)
   const capacity = 1e6 / paid.reply
   const variants: VariantName[] = ['bare', 'tuned', 'defaults']
   const readings = await contest('cpu', generator, {
