@@ -294,7 +294,9 @@ export class Gate implements TurnTaker {
       const orphan = this.#orphans.first
       if (orphan === undefined || orphan.since > now - this.#limits.orphanTimeout) break
       this.#counters.orphansTimedOut++
-      this.leave(orphan)
+      this.#orphans.remove(orphan)
+      // It has not ended: how long it took is a number of ours.
+      this.#release(orphan, 'untelling', now)
     }
     this.#settle()
   }
