@@ -49,7 +49,9 @@ const locals = `${four.map(at => `(local $v${at} v128) (local $w${at} v128)`).jo
     (local $string i64) (local $carry i64) (local $backslashes i64) (local $escaped i64) (local $quotes i64) (local $code i64)
     (local $opening i64) (local $closing i64) (local $left i64) (local $bit i64)`
 
-const resume = `${set('string', `(i64.extend_i32_s ${load('inString')})`)}
+const resume = `;; Nothing of what lay there before is to be seen behind the input.
+    ${four.map(at => `(v128.store offset=${16 * at} ${get('to')} ${get('v0')})`).join(' ')}
+    ${set('string', `(i64.extend_i32_s ${load('inString')})`)}
     ${set('carry', `(i64.extend_i32_u ${load('escaped')})`)}
     ${set('depth', load('depth'))}
     ${sought.map(byte => set(`x${byte}`, `(i8x16.splat (i32.const ${byte}))`)).join(' ')}`

@@ -10,6 +10,7 @@ const WORTH_VECTORS = 256
 
 /** The position of the bracket in `bytes[from, to)` that opens one level too many, or -1. */
 export function tooDeepAt (bytes: Buffer, from: number, to: number, maxDepth: number): number {
+  if (to - from <= maxDepth) return -1
   if (vectors === undefined) return tooDeepByLoop(at => bytes[at]!, from, to, maxDepth)
   const { window } = vectors
   return inPieces(from, to, window.length, maxDepth, (from, to) => { bytes.copy(window, 0, from, to) })
@@ -17,6 +18,7 @@ export function tooDeepAt (bytes: Buffer, from: number, to: number, maxDepth: nu
 
 /** The same of a string: the position is a code unit's. */
 export function tooDeepIn (text: string, maxDepth: number): number {
+  if (text.length <= maxDepth) return -1
   if (vectors === undefined || text.length < WORTH_VECTORS) return tooDeepByLoop(at => text.charCodeAt(at), 0, text.length, maxDepth)
   const { window, writeWide } = vectors
   if (WIDE.test(text)) return inPieces(0, text.length, window.length / 2, maxDepth, (from, to) => writeWide(text.substring(from, to)))

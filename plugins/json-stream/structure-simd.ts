@@ -42,14 +42,8 @@ function load (): Vectors | undefined {
 }
 
 function over ({ memory, narrow, deep, scan }: Exports): Vectors {
-  const bytes = Buffer.from(memory.buffer)
-  const window = bytes.subarray(MARGIN, MARGIN + WINDOW_BYTES)
+  const window = Buffer.from(memory.buffer, MARGIN, WINDOW_BYTES)
   const fields = new Int32Array(memory.buffer, MARGIN + WINDOW_BYTES + MARGIN, 10)
-
-  /** Nothing of what lay there before is to be seen behind the input. */
-  function pad (length: number): void {
-    bytes.fill(0, MARGIN + length, MARGIN + length + MARGIN)
-  }
 
   return {
     window,
@@ -60,7 +54,6 @@ function over ({ memory, narrow, deep, scan }: Exports): Vectors {
     },
 
     deep (state, length, maxDepth) {
-      pad(length)
       fields[0] = state.depth
       fields[1] = state.inString
       fields[2] = state.escaped
@@ -77,7 +70,6 @@ function over ({ memory, narrow, deep, scan }: Exports): Vectors {
         const base = input === window ? 0 : Math.max(0, state.at - LOOK_BACK)
         const end = Math.min(base + WINDOW_BYTES, to)
         if (input !== window) input.copy(window, 0, base, end)
-        pad(end - base)
         fields[0] = state.depth
         fields[1] = state.inString
         fields[2] = state.escaped

@@ -50,4 +50,9 @@ test('depth is found at its bracket, not in strings', () => {
   assert.equal(tooDeepAt(Buffer.from('xx[[]][[[]]]'), 2, 12, 2), 8)
   const filler = `{"id":1,"text":"${'x'.repeat(200)}"}\n`.repeat(50)
   assert.equal(tooDeepAt(Buffer.from(filler + '[[[1]]]'), 0, filler.length + 7, 2), filler.length + 2)
+  // A limit that no 32-bit number holds.
+  for (const limit of [2 ** 31, 2 ** 32, Number.MAX_SAFE_INTEGER]) {
+    assert.equal(tooDeepAt(Buffer.from(filler), 0, filler.length, limit), -1)
+    assert.equal(tooDeepIn(filler, limit), -1)
+  }
 })
