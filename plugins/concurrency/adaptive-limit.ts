@@ -43,6 +43,8 @@ const ROUND_CLAIMS = 50
 const CLEAR_CLAIMS = 20
 /** Fewer say nothing yet of a doubling: the last round does. */
 const FEW_CLAIMS = 4
+/** More say nothing new of a round in which nobody waits, and each costs. */
+const PLENTY_CLAIMS = 100
 const PROBE_MS = 5_000
 const IDLE_MS = 2_000
 /** Service times without an end, behind which nothing is known any more. */
@@ -128,6 +130,7 @@ export class AdaptiveLimit implements Limit {
     const fromBefore = trial !== undefined && started <= trial.since + ROUNDING_MS
     if (fromBefore && trial.before > 0 && --trial.before === 0) this.#nextRound(now)
     // What is left of before when the others are gone met another number in flight.
+    else if (queued === 0 && round.count >= PLENTY_CLAIMS && now < this.#roundEnd) return
     else if (!(fromBefore && trial.before === 0) && ending !== 'untelling') round.add(service, began, kind, ending === 'orphaned')
     if (now >= this.#roundEnd && round.count >= CLEAR_CLAIMS && round.count % 10 === 0) this.#judge(now, inflight)
   }
