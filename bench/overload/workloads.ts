@@ -216,7 +216,7 @@ export const workloads = {
   hello: {
     routes (app) {
       // What its own route /hello is without a gate.
-      app.get('/ungated', { config: { concurrency: false } }, async () => HELLO)
+      app.get('/ungated', { config: { concurrency: false } }, async () => ({ hello: 'world' }))
       return []
     }
   }
