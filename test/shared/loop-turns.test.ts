@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { Gate } from '../../plugins/shared/gate/gate.ts'
-import { FixedLimit } from '../../plugins/shared/gate/limit.ts'
+import { AdaptiveLimit } from '../../plugins/concurrency/adaptive-limit.ts'
+import { FixedLimit, type Limit } from '../../plugins/shared/gate/limit.ts'
 import { LoopTurns } from '../../plugins/shared/gate/loop-turns.ts'
 import { Waiter, type Priority, type ShedReason } from '../../plugins/shared/gate/waiter.ts'
 import { FakeClock } from '../support/fake-clock.ts'
@@ -26,12 +27,12 @@ class Claim extends Waiter {
   override shed (reason: ShedReason) { this.outcome = reason }
 }
 
-function setUp (options: { maxQueue?: number, maxWait?: number, target?: number, limit?: number, maxPerKey?: number, rate?: { perSecond: number, burst: number } } = {}) {
+function setUp (options: { maxQueue?: number, maxWait?: number, target?: number, limit?: number | Limit, maxPerKey?: number, rate?: { perSecond: number, burst: number } } = {}) {
   const clock = new FakeClock()
   const log: string[] = []
   let immediates: Array<() => void> = []
   const loop = new LoopTurns(clock.now, callback => { immediates.push(callback) })
-  const makeGate = () => new Gate({ limit: new FixedLimit(options.limit ?? 1000), maxQueue: options.maxQueue ?? 1000, maxWait: options.maxWait ?? 500, target: options.target ?? Infinity, orphanTimeout: 1000, maxPerKey: options.maxPerKey, rate: options.rate }, clock, loop)
+  const makeGate = () => new Gate({ limit: typeof options.limit === 'object' ? options.limit : new FixedLimit(options.limit ?? 1000), maxQueue: options.maxQueue ?? 1000, maxWait: options.maxWait ?? 500, target: options.target ?? Infinity, orphanTimeout: 1000, maxPerKey: options.maxPerKey, rate: options.rate }, clock, loop)
   const gate = makeGate()
 
   /** Comes to a gate and, if it may run, computes at once. */
@@ -225,4 +226,17 @@ test('slots that come free while the loop is behind wait for a turn as well', ()
   assert.deepEqual(log, ['0', '1'])
   for (let i = 0; i < 3; i++) iterate()
   assert.deepEqual(log, ['0', '1', '2'])
+})
+
+test('a burst that the loop handed out up to a limit that is looked for is let in by doublings, although nobody else comes', () => {
+  const { gate, clock, iterate } = setUp({ limit: new AdaptiveLimit({ min: 1, max: 1000, maxWait: 500 }) })
+  const claims = Array.from({ length: 60 }, (_, at) => new Claim(`${at}`, 1, () => {}))
+  gate.enter(new Claim('first', 1, () => {}))
+  clock.advance(50)
+  for (const claim of claims) assert.equal(gate.enter(claim), 'WAIT', 'the turn is long: it waits for the loop')
+  for (let turn = 0; turn < 4; turn++) iterate()
+  assert.equal(gate.stats().inflight, 32)
+  clock.advance(100)
+  for (let turn = 0; turn < 4; turn++) iterate()
+  assert.deepEqual(claims.map(({ outcome }) => outcome), claims.map(() => 'ran'))
 })

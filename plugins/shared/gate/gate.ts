@@ -168,7 +168,8 @@ export class Gate implements TurnTaker {
   takeTurn (now: number): void {
     if (this.#room.size === 0) return
     if (this.#permits.take(now)) this.#grantOne(now)
-    else this.#arm(now)
+    // Who waited for the loop alone may now wait for a slot or a token.
+    if (this.#room.size > 0) this.#arm(now)
   }
 
   /** How many of the room wait for nothing but the loop; while a token is what is missing, its timer sees to them. */
@@ -232,12 +233,10 @@ export class Gate implements TurnTaker {
         this.#loop.wait(this)
         return
       }
-      if (!this.#permits.take(now)) {
-        this.#arm(now)
-        return
-      }
+      if (!this.#permits.take(now)) break
       this.#grantOne(now)
     }
+    if (this.#room.size > 0) this.#arm(now)
   }
 
   /** Its slot and its token are taken. */
