@@ -167,9 +167,10 @@ export class Gate implements TurnTaker {
   /** Admits the next when a slot and a token are there; the loop gives the turn. */
   takeTurn (now: number): void {
     if (this.#room.size === 0) return
-    if (this.#permits.take(now)) this.#grantOne(now)
-    // Who waited for the loop alone may now wait for a slot or a token.
-    if (this.#room.size > 0) this.#arm(now)
+    if (this.#permits.take(now)) {
+      this.#grantOne(now)
+      this.#alarm.set(this.#limitDue, now)
+    } else this.#arm(now)
   }
 
   /** How many of the room wait for nothing but the loop; while a token is what is missing, its timer sees to them. */
@@ -233,10 +234,13 @@ export class Gate implements TurnTaker {
         this.#loop.wait(this)
         return
       }
-      if (!this.#permits.take(now)) break
+      if (!this.#permits.take(now)) {
+        this.#arm(now)
+        return
+      }
       this.#grantOne(now)
     }
-    if (this.#room.size > 0) this.#arm(now)
+    this.#alarm.set(this.#limitDue, now)
   }
 
   /** Its slot and its token are taken. */
@@ -259,7 +263,7 @@ export class Gate implements TurnTaker {
     return this.#permits.slotsAreShort
   }
 
-  /** When the limit wants to hear that somebody has waited for a slot all the time. */
+  /** When the limit wants to hear that somebody has waited for a slot all the time: also of one that waited for the loop until all were taken. */
   get #limitDue (): number {
     return this.#room.size > 0 && !this.#permits.slotFree ? this.#permits.limit.due(this.#room.oldest) : Infinity
   }
