@@ -86,7 +86,7 @@ export class Guard {
     try {
       question(waiting.answered)
     } catch (error) {
-      waiting.answered(error as Error)
+      waiting.answered((error as Error | null | undefined) ?? new Error('The store failed without a reason'))
     }
   }
 

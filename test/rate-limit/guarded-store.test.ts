@@ -111,12 +111,16 @@ test('failures between successes do not give the store up', () => {
   assert.deepEqual(changes, [])
 })
 
-test('a store that throws has failed', () => {
+test('a store that throws, be it nothing at all, has failed', () => {
   const { counter, claim } = setUp()
-  const broken = new GuardedCounter(new Guard({ storeTimeout: 50, instances: 1, clock: new FakeClock(), afterReading: () => {}, changed: () => {} }), { take () { throw new Error('broken') } }, counter)
-  let outcome
-  broken.later(claim, verdict => { outcome = verdict.outcome })
-  assert.equal(outcome, 'unavailable')
+  for (const thrown of [new Error('broken'), undefined, null]) {
+    const guard = new Guard({ storeTimeout: 50, instances: 1, clock: new FakeClock(), afterReading: () => {}, changed: () => {} })
+    const broken = new GuardedCounter(guard, { take () { throw thrown } }, counter)
+    let outcome
+    broken.later(claim, verdict => { outcome = verdict.outcome })
+    assert.equal(outcome, 'unavailable')
+    assert.equal(guard.stats.failed, 1)
+  }
 })
 
 test('local: this server\'s part of the quota, counted here', () => {
