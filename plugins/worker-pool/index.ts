@@ -2,8 +2,8 @@
 // every request of the process, and a burst of them from piling up without an end.
 import { systemClock } from '../shared/clock.ts'
 import { definePlugin } from '../shared/define-plugin.ts'
-import { readWorkerPool, type ResolvedOptions, type WorkerPoolOptions } from './options.ts'
-import { WorkerPool as Pool, type WorkerPoolStats, type WorkerRunOptions } from './pool.ts'
+import { readTask, readWorkerPool, type ResolvedOptions, type WorkerPoolOptions, type WorkerRunOptions } from './options.ts'
+import { WorkerPool as Pool, type WorkerPoolStats } from './pool.ts'
 
 export type { WorkerPoolOptions, WorkerPoolStats, WorkerRunOptions }
 
@@ -12,6 +12,7 @@ export interface WorkerPool {
    * Calls an export of the module in a thread, with a copy of `payload`.
    * @throws what the export throws, with its stack, name, code and other own properties
    * @throws FST_SURGE_QUEUE_FULL, FST_SURGE_QUEUE_TIMEOUT, FST_SURGE_EVICTED, FST_SURGE_DRAINING (503)
+   * @throws FST_SURGE_BAD_OPTION (500) for options that are none, or an export that is not there
    * @throws FST_SURGE_WORKER_CRASHED (500) when the thread died before the task ended
    * @throws the reason of `signal` when that aborts
    */
@@ -47,7 +48,7 @@ export default definePlugin<WorkerPoolOptions, ResolvedOptions, Pool>({
 
   attach (app, pool) {
     app.decorate('workerPool', {
-      run: (payload, options) => pool.run(payload, options),
+      run: async (payload, options) => pool.run(payload, readTask(options)),
       stats: () => pool.stats()
     })
     app.addHook('onClose', async function surgeCloseWorkers () {

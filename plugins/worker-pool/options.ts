@@ -2,9 +2,10 @@
 import { availableParallelism } from 'node:os'
 import { isAbsolute } from 'node:path'
 import { fileURLToPath, pathToFileURL } from 'node:url'
-import { SHARE_ENV, type ResourceLimits } from 'node:worker_threads'
-import { anything, integer, isObject, milliseconds, number, object, readOptions, readValue, string, type Rule, type Rules } from '../shared/check.ts'
+import { SHARE_ENV, type ResourceLimits, type TransferListItem } from 'node:worker_threads'
+import { anything, integer, isObject, milliseconds, number, object, oneOf, readOptions, readValue, string, type Rule, type Rules } from '../shared/check.ts'
 import { BadOption } from '../shared/errors.ts'
+import type { Priority } from '../shared/gate/waiter.ts'
 
 export interface ResolvedOptions {
   /** The module that threads load: an absolute path or a file URL. Required. */
@@ -95,6 +96,31 @@ export function readWorkerPool (input: WorkerPoolOptions): ResolvedOptions {
   }
   if (options.maxQueue < 0) options.maxQueue = TASKS_PER_THREAD_QUEUED * options.maxThreads
   return options
+}
+
+export interface WorkerRunOptions {
+  /** The export to call. @default the plugin's `name` */
+  name?: string
+  /** Ends the wait; cancels a task that runs by ending its thread. `run()` rejects with its reason. */
+  signal?: AbortSignal
+  /** 0 is critical, 2 is first to go when the queue is full. @default 1 */
+  priority?: Priority
+  /** Parts of the payload that are moved to the thread instead of copied. */
+  transferList?: TransferListItem[]
+}
+
+export type TaskOptions = WorkerRunOptions & { priority: Priority }
+
+const taskRules: Rules<WorkerRunOptions> = {
+  name: string,
+  signal: { expects: 'an AbortSignal', accepts: value => value instanceof AbortSignal },
+  priority: oneOf(0, 1, 2),
+  transferList: { expects: 'a list of what is moved', accepts: Array.isArray }
+}
+
+/** @throws FST_SURGE_BAD_OPTION */
+export function readTask (input: WorkerRunOptions | undefined): TaskOptions {
+  return readOptions<TaskOptions>('task', input, taskRules, { priority: 1 })
 }
 
 /** What `import()` takes. */

@@ -9,7 +9,7 @@
 //               ▼
 //              503
 import { fileURLToPath } from 'node:url'
-import type { TransferListItem, Worker } from 'node:worker_threads'
+import type { Worker } from 'node:worker_threads'
 import { Piscina } from 'piscina'
 import { isObject, show } from '../shared/check.ts'
 import type { Clock } from '../shared/clock.ts'
@@ -18,21 +18,9 @@ import { Gate } from '../shared/gate/gate.ts'
 import type { GateStats } from '../shared/gate/gate-stats.ts'
 import { FixedLimit } from '../shared/gate/limit.ts'
 import { runInGate } from '../shared/gate/run-in-gate.ts'
-import type { Priority } from '../shared/gate/waiter.ts'
-import { moduleUrl, type ResolvedOptions } from './options.ts'
+import { moduleUrl, type ResolvedOptions, type TaskOptions } from './options.ts'
 import { isThrown, unpack } from './thrown.ts'
 import type { Task } from './worker.ts'
-
-export interface WorkerRunOptions {
-  /** The export to call. @default the plugin's `name` */
-  name?: string
-  /** Ends the wait; cancels a task that runs by ending its thread. `run()` rejects with its reason. */
-  signal?: AbortSignal
-  /** 0 is critical, 2 is first to go when the queue is full. @default 1 */
-  priority?: Priority
-  /** Parts of the payload that are moved to the thread instead of copied. */
-  transferList?: TransferListItem[]
-}
 
 export interface WorkerPoolStats extends Pick<GateStats, 'state' | 'limit' | 'inflight' | 'queued' | 'service' | 'gone' | 'shed'> {
   /** Threads alive now. */
@@ -90,7 +78,7 @@ export class WorkerPool {
     await Promise.all(Array.from({ length: Math.max(1, minThreads) }, () => this.#handOver(CHECK, { module: this.#module, name, payload: undefined }, {}, noop)))
   }
 
-  run<Result> (payload: unknown, { name = this.#options.name, signal, priority = 1, transferList }: WorkerRunOptions = {}): Promise<Result> {
+  run<Result> (payload: unknown, { name = this.#options.name, signal, priority, transferList }: TaskOptions): Promise<Result> {
     const task = { module: this.#module, name, payload }
     return new Promise((resolve, reject) => {
       runInGate(this.#gate, () => this.#count(this.#handOver(RUN, task, { signal, transferList }, reject), signal), priority, signal)
@@ -132,7 +120,7 @@ export class WorkerPool {
    * Settles when the thread is free again or has ended, which for an abort may be after `giveUp` was called: a thread in
    * native code ends only when that returns, and giving its slot away before would let aborts start any number of threads.
    */
-  async #handOver (run: string, task: Task, { signal, transferList }: WorkerRunOptions, giveUp: (reason: unknown) => void): Promise<unknown> {
+  async #handOver (run: string, task: Task, { signal, transferList }: Pick<TaskOptions, 'signal' | 'transferList'>, giveUp: (reason: unknown) => void): Promise<unknown> {
     if (this.#closed) throw new Draining()
     signal?.throwIfAborted()
     const controller = new AbortController()

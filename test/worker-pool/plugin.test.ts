@@ -371,3 +371,14 @@ test('each context may have a pool of its own; one below another is refused', as
   await twice.register(workerPool, { filename: tasks, execArgv: typescript })
   await assert.rejects(async () => twice.register(workerPool, { filename: tasks, execArgv: typescript }), code('FST_SURGE_DUPLICATE'))
 })
+
+test('options of a task that are none are said, and cost no thread', async t => {
+  const app = await pool(t)
+  for (const [options, says] of [
+    [{ nam: 'echo' }, /Unknown option `task\.nam`.*Did you mean `name`/],
+    [{ priority: 3 }, /`task\.priority` to be .*got 3/],
+    [{ signal: {} }, /`task\.signal` to be an AbortSignal/],
+    [{ transferList: 'all' }, /`task\.transferList` to be a list of what is moved, got 'all'/]
+  ] as const) await assert.rejects(app.workerPool.run(1, options as any), { code: 'FST_SURGE_BAD_OPTION', message: says })
+  assert.equal(app.workerPool.stats().completed, 0)
+})
