@@ -127,11 +127,11 @@ export class AdaptiveLimit implements Limit {
     } else if (inflight > this.#most) this.#most = inflight
     const round = this.#round
     const trial = this.#trial
+    const plenty = queued === 0 && round.count >= PLENTY_CLAIMS && now < this.#roundEnd
     const fromBefore = trial !== undefined && started <= trial.since + ROUNDING_MS
     if (fromBefore && trial.before > 0 && --trial.before === 0) this.#nextRound(now)
     // What is left of before when the others are gone met another number in flight.
-    else if (queued === 0 && round.count >= PLENTY_CLAIMS && now < this.#roundEnd) return
-    else if (!(fromBefore && trial.before === 0) && ending !== 'untelling') round.add(service, began, kind, ending === 'orphaned')
+    else if (!(fromBefore && trial.before === 0) && ending !== 'untelling' && !plenty) round.add(service, began, kind, ending === 'orphaned')
     if (now >= this.#roundEnd && round.count >= CLEAR_CLAIMS && round.count % 10 === 0) this.#judge(now, inflight)
   }
 

@@ -1,7 +1,7 @@
 // The options of the concurrency plugin: a default gate, and named ones beside it.
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import { BadOption } from '../shared/errors.ts'
-import { boolean, either, func, integer, isObject, milliseconds, nearest, number, object, oneOf, readOptions, show, string, unknownKey, type Rules } from '../shared/check.ts'
+import { abortSignal, boolean, either, func, integer, isObject, milliseconds, nearest, number, object, oneOf, readOptions, show, string, unknownKey, type Rules } from '../shared/check.ts'
 import type { Rate } from '../shared/gate/token-bucket.ts'
 import type { Priority, ShedReason } from '../shared/gate/waiter.ts'
 
@@ -185,7 +185,7 @@ export interface RunOptions {
 const runRules: Rules<RunOptions> = {
   group: string,
   priority: oneOf(0, 1, 2),
-  signal: { expects: 'an AbortSignal', accepts: value => value instanceof AbortSignal }
+  signal: abortSignal
 }
 
 /** @throws FST_SURGE_BAD_OPTION */

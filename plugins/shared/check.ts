@@ -47,6 +47,8 @@ export const boolean: Rule = { expects: 'true or false', accepts: value => typeo
 export const func: Rule = { expects: 'a function', accepts: value => typeof value === 'function' }
 export const string: Rule = { expects: 'a string that is not empty', accepts: value => typeof value === 'string' && value !== '' }
 export const path: Rule = { expects: "a path that begins with '/'", accepts: value => typeof value === 'string' && value.startsWith('/') }
+export const abortSignal: Rule = { expects: 'an AbortSignal', accepts: value => value instanceof AbortSignal }
+
 export const anything: Rule = { expects: 'anything', accepts: () => true }
 
 export function oneOf (...values: unknown[]): Rule {

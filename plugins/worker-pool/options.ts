@@ -3,7 +3,7 @@ import { availableParallelism } from 'node:os'
 import { isAbsolute } from 'node:path'
 import { fileURLToPath, pathToFileURL } from 'node:url'
 import { SHARE_ENV, type ResourceLimits, type TransferListItem } from 'node:worker_threads'
-import { anything, integer, isObject, milliseconds, number, object, oneOf, readOptions, readValue, string, type Rule, type Rules } from '../shared/check.ts'
+import { abortSignal, anything, integer, isObject, milliseconds, number, object, oneOf, readOptions, readValue, string, type Rule, type Rules } from '../shared/check.ts'
 import { BadOption } from '../shared/errors.ts'
 import type { Priority } from '../shared/gate/waiter.ts'
 
@@ -113,7 +113,7 @@ export type TaskOptions = WorkerRunOptions & { priority: Priority }
 
 const taskRules: Rules<WorkerRunOptions> = {
   name: string,
-  signal: { expects: 'an AbortSignal', accepts: value => value instanceof AbortSignal },
+  signal: abortSignal,
   priority: oneOf(0, 1, 2),
   transferList: { expects: 'a list of what is moved', accepts: Array.isArray }
 }

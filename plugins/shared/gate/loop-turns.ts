@@ -7,8 +7,8 @@
 //     └── nobody waits ───────────────┘
 //
 // A turn is not an iteration: libuv accepts one connection an iteration, so 500 new ones with a handler of 2 ms are 500
-// short iterations. It lasts until one of them brings nobody, or is over so soon that nobody has waited. What is handed out runs in an immediate of its own, so that
-// promises settle in between and what they compute counts.
+// short iterations. It lasts until one of them brings nobody, or is over so soon that nobody has waited. What is handed out
+// runs in an immediate of its own, so that promises settle in between and what they compute counts.
 
 const TURN_MS = 10
 const INTAKE_MS = 20
