@@ -6,6 +6,7 @@ import { fork, type ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
 import { ClosedLoop } from '../support/closed-loop.ts'
 import { progress } from '../support/progress.ts'
+import { get } from '../support/request.ts'
 import { median, quartiles } from '../support/statistics.ts'
 import { neighbours } from './neighbours.ts'
 import { names, SIZES, type Variant } from './variants.ts'
@@ -35,7 +36,7 @@ async function burst ({ variant, load, size }: Series): Promise<{ cpu: number, p
 }
 
 function connect (port: number, path: string): Promise<ClosedLoop> {
-  return ClosedLoop.connect(port, CONNECTIONS, `GET ${path} HTTP/1.1\r\nHost: bench\r\nAccept-Encoding: gzip\r\n\r\n`)
+  return ClosedLoop.connect(port, CONNECTIONS, get(path, 'Accept-Encoding: gzip\r\n'))
 }
 
 const children = {} as Record<Variant, ChildProcess>

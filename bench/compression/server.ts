@@ -3,6 +3,7 @@ import { monitorEventLoopDelay } from 'node:perf_hooks'
 import { gzipSync } from 'node:zlib'
 import Fastify, { type FastifyContextConfig, type FastifyReply } from 'fastify'
 import compression from 'fastify-surge/compression'
+import { cpuTime } from '../support/cpu-time.ts'
 import { bodyOf, SIZES, type Variant } from './variants.ts'
 
 const variant = process.argv[2] as Variant
@@ -43,8 +44,7 @@ await app.listen({ port: 0, host: '127.0.0.1' })
 const delay = monitorEventLoopDelay({ resolution: 1 })
 delay.enable()
 process.on('message', () => {
-  const { user, system } = process.cpuUsage()
-  process.send!({ cpu: user + system, p99: delay.percentile(99) / 1e6 })
+  process.send!({ cpu: cpuTime(), p99: delay.percentile(99) / 1e6 })
   delay.reset()
 })
 process.on('disconnect', () => process.exit())

@@ -1,10 +1,11 @@
 // Holds connections to one server: each has asked once, over HTTP/1.1 from one of a hundred addresses, and is silent since.
 import net from 'node:net'
+import { get } from '../support/request.ts'
 
 const ADDRESSES = 100
 /** The backlog of a listener is 511. */
 const AT_ONCE = 200
-const REQUEST = 'GET / HTTP/1.1\r\nHost: bench\r\nAccept-Encoding: gzip, deflate, br\r\n\r\n'
+const REQUEST = get('/', 'Accept-Encoding: gzip, deflate, br\r\n')
 
 const held = new Set<net.Socket>()
 

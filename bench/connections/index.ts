@@ -5,7 +5,7 @@
 //   npm run bench:connections [-- --quick]
 import { forkPinned, type Child } from '../support/pinned.ts'
 import { progress } from '../support/progress.ts'
-import { median, quartiles } from '../support/statistics.ts'
+import { median, middleHalf } from '../support/statistics.ts'
 import { defaults } from '../../plugins/server-defaults/options.ts'
 import { timeSweep } from './sweep.ts'
 import { variants } from './variants.ts'
@@ -108,8 +108,7 @@ function ratios (name: string, what: keyof Measured): number[] {
 
 function shown (name: string, what: keyof Measured): string {
   const values = ratios(name, what)
-  const [low, high] = quartiles(values)
-  return `${median(values).toFixed(2)} (${low.toFixed(2)}–${high.toFixed(2)})`
+  return `${median(values).toFixed(2)} (${middleHalf(values)})`
 }
 
 console.log(`| ${CONNECTIONS} idle connections | heap a connection, to bare Fastify | RSS a connection | CPU while idle, % of a core |`)

@@ -5,6 +5,7 @@ import { runInNewContext } from 'node:vm'
 import Fastify from 'fastify'
 import surge, { serverOptions } from 'fastify-surge'
 import serverDefaults from 'fastify-surge/server-defaults'
+import { cpuTime } from '../support/cpu-time.ts'
 import { limits, variants } from './variants.ts'
 
 setFlagsFromString('--expose-gc')
@@ -27,11 +28,6 @@ async function memory (): Promise<{ heapUsed: number, rss: number }> {
   return { heapUsed, rss }
 }
 
-function cpu (): number {
-  const { user, system } = process.cpuUsage()
-  return user + system
-}
-
 /** Resolves once the server knows that its clients have left. */
 async function empty (): Promise<true> {
   while (await new Promise<number>((resolve, reject) => app.server.getConnections((error, count) => error ? reject(error) : resolve(count))) > 0) {
@@ -40,7 +36,7 @@ async function empty (): Promise<true> {
   return true
 }
 
-const answers = { empty, port: () => (app.server.address() as AddressInfo).port, cpu, memory }
+const answers = { empty, port: () => (app.server.address() as AddressInfo).port, cpu: cpuTime, memory }
 process.on('message', async (question: keyof typeof answers) => process.send!(await answers[question]()))
 process.on('disconnect', () => process.exit())
 process.send!('listening')

@@ -2,7 +2,7 @@
 // microsecond shows, and over real sockets, in new processes again and again: two of the same code differ by a few per cent. How much,
 // the same server says that runs twice.
 import { alternateProcesses } from '../support/alternating.ts'
-import { median, quartiles } from '../support/statistics.ts'
+import { median, middleHalf } from '../support/statistics.ts'
 import { body } from './bodies.ts'
 
 const cases: Array<[bytes: number, shapes: string[]]> = [
@@ -38,7 +38,6 @@ async function row (bytes: number, shape: string, inMemory: boolean, processes: 
     inMemory
   }, processes)
   const ratios = beside!.to(bare!)
-  const [low, high] = quartiles(ratios)
   const more = median(beside!.perRequest.map((value, round) => value - bare!.perRequest[round]!))
-  console.log(`| ${bytes} B, ${shape} (${bare!.median.toFixed(0)} µs) | ${median(ratios).toFixed(3)} | ${low.toFixed(2)}–${high.toFixed(2)} | ${more.toFixed(1)} | ${median(again!.to(bare!)).toFixed(3)} |`)
+  console.log(`| ${bytes} B, ${shape} (${bare!.median.toFixed(0)} µs) | ${median(ratios).toFixed(3)} | ${middleHalf(ratios)} | ${more.toFixed(1)} | ${median(again!.to(bare!)).toFixed(3)} |`)
 }

@@ -3,6 +3,7 @@
 //
 //   npm run bench:overhead [-- --quick]
 import { alternateProcesses } from '../support/alternating.ts'
+import { get } from '../support/request.ts'
 import { median, middleHalf } from '../support/statistics.ts'
 import { variants } from './variants.ts'
 
@@ -17,7 +18,7 @@ const FOUR = 'the official four, wired by hand'
 const contenders = await alternateProcesses({
   server: new URL('server.ts', import.meta.url),
   variants: Object.keys(variants),
-  request: 'GET / HTTP/1.1\r\nHost: bench\r\nAccept-Encoding: gzip, deflate, br\r\n\r\n',
+  request: get('/', 'Accept-Encoding: gzip, deflate, br\r\n'),
   connections: CONNECTIONS,
   warmUp: 8_000,
   rounds: ROUNDS,

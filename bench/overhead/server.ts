@@ -1,6 +1,7 @@
 // One variant of the hello-world, in a process of its own, which tells its CPU time when asked.
 import Fastify, { type FastifyInstance } from 'fastify'
 import surge, { serverOptions, type SurgeOptions } from 'fastify-surge'
+import { serveBursts } from '../support/burst-server.ts'
 import { variants } from './variants.ts'
 
 /** Far above what a burst sends: nothing is refused here, only paid for. */
@@ -19,12 +20,4 @@ const app = bare || handWired ? Fastify() : Fastify(serverOptions())
 if (handWired) await official(app)
 else if (!bare) await app.register(surge, { pressure: { maxEventLoopDelay: 10_000 }, rateLimit, ...Object.fromEntries((off ?? []).map(key => [key, false])) } as SurgeOptions)
 
-app.get('/', async () => ({ hello: 'world' }))
-await app.listen({ port: 0, host: '127.0.0.1' })
-
-process.on('message', () => {
-  const { user, system } = process.cpuUsage()
-  process.send!(user + system)
-})
-process.on('disconnect', () => process.exit())
-process.send!((app.server.address() as { port: number }).port)
+await serveBursts(app)

@@ -2,7 +2,9 @@
 // process that is warm.
 import type { AddressInfo } from 'node:net'
 import type { FastifyInstance } from 'fastify'
+import { cpuTime } from '../support/cpu-time.ts'
 import { memoryPace } from '../support/memory-connection.ts'
+import { inPairs } from '../support/pairs.ts'
 import { get } from '../support/request.ts'
 import type { Downstream, VariedDownstream } from './downstream.ts'
 import { build, type VariantName } from './variants.ts'
@@ -52,20 +54,17 @@ const server: { [Question in keyof Server]: (facts: Facts) => Promise<ReturnType
   },
 
   async cpu () {
-    return cpu()
+    return cpuTime()
   },
 
   async gatePairs () {
-    const gated: number[] = []
-    const ungated: number[] = []
-    const sides = [{ path: '/hello', costs: gated }, { path: '/ungated', costs: ungated }]
-    for (let pair = -COLD_PAIRS; pair < PAIRS; pair++) {
-      for (const { path, costs } of pair % 2 === 0 ? sides : [...sides].reverse()) {
-        const before = cpu()
-        await memoryPace(app.server, get(path), PER_MS, PAIRED)
-        if (pair >= 0) costs.push((cpu() - before) / PAIRED)
-      }
+    async function measure (path: string): Promise<number> {
+      const before = cpuTime()
+      await memoryPace(app.server, get(path), PER_MS, PAIRED)
+      return (cpuTime() - before) / PAIRED
     }
+    await inPairs(['/hello', '/ungated'], COLD_PAIRS, measure)
+    const [gated, ungated] = await inPairs(['/hello', '/ungated'], PAIRS, measure)
     return { gated, ungated }
   },
 
@@ -92,11 +91,6 @@ const server: { [Question in keyof Server]: (facts: Facts) => Promise<ReturnType
     app.server.closeAllConnections()
     await Promise.race([app.close(), new Promise(resolve => setTimeout(resolve, CLOSES_WITHIN).unref())])
   }
-}
-
-function cpu (): number {
-  const { user, system } = process.cpuUsage()
-  return user + system
 }
 
 process.on('message', async ({ question, facts }: { question: keyof Server, facts: Facts }) => {

@@ -4,6 +4,7 @@ import { fork, type ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
 import { ClosedLoop } from './closed-loop.ts'
 import { progress } from './progress.ts'
+import { get } from './request.ts'
 import { median } from './statistics.ts'
 
 export interface Bursts {
@@ -98,7 +99,7 @@ export async function compareHello (
   columns: readonly string[],
   cells: (contender: Contender, named: (name: string) => Contender) => readonly string[] | undefined
 ): Promise<void> {
-  const contenders = await alternate({ ...bursts, request: 'GET / HTTP/1.1\r\nHost: bench\r\n\r\n', connections: 20, warmUp: inMemory ? 40_000 : 12_000, inMemory })
+  const contenders = await alternate({ ...bursts, request: get('/'), connections: 20, warmUp: inMemory ? 40_000 : 12_000, inMemory })
   const named = (name: string): Contender => contenders.find(contender => contender.name === name)!
   console.log(`| CPU a request, ${inMemory ? 'connections in memory' : 'real sockets'} | ${columns.join(' | ')} |`)
   console.log(`|---|${'---|'.repeat(columns.length)}`)

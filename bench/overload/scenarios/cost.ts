@@ -1,9 +1,10 @@
 // What the gate costs: CPU a hello-world request with it and without, and of a refusal beside a reply of bare Fastify, in
 // bursts in turn. At half load, what the gate adds is measured on two routes of one process: between two processes a request
 // over sockets differs by more than that.
-import { quartiles } from '../../support/statistics.ts'
+import { inPairs } from '../../support/pairs.ts'
 import { progress } from '../../support/progress.ts'
 import { get } from '../../support/request.ts'
+import { middleHalf } from '../../support/statistics.ts'
 import { Contender, type Generator } from '../contest.ts'
 import { middle, number, percent, table, verdict, type Findings, type Setting } from '../scenario.ts'
 import { titles, type VariantName } from '../variants.ts'
@@ -49,12 +50,7 @@ interface HalfLoad {
 /** On two routes of one process, in pairs. */
 async function halfLoad (generator: Generator): Promise<HalfLoad> {
   const running = await start({ title: '', variant: 'defaults', refuses: false, costs: [] })
-  const gated: number[] = []
-  const ungated: number[] = []
-  const sides = [{ path: '/hello', costs: gated }, { path: '/ungated', costs: ungated }]
-  for (let pair = 0; pair < PAIRS; pair++) {
-    for (const { path, costs } of pair % 2 === 0 ? sides : [...sides].reverse()) costs.push(await atHalfLoad(running, path, generator, pair))
-  }
+  const [gated, ungated] = await inPairs(['/hello', '/ungated'], PAIRS, async (path, pair) => await atHalfLoad(running, path, generator, pair))
   const inMemory = await running.server.ask('gatePairs')
   running.server.end()
   const added = (costs: number[], without: number[]): number => middle(costs.map((cost, at) => cost - without[at]!))
@@ -116,9 +112,9 @@ export async function cost ({ quick, generator }: Setting): Promise<Findings> {
   return {
     tables: [
       table(['CPU a hello-world request', 'µs', 'to bare Fastify', 'middle half'], sides.map(side => [
-        side.title, number(middle(side.costs), 1), number(middle(ratios(side, bare)), 2), quartiles(ratios(side, bare)).map(ratio => number(ratio, 2)).join('–')
+        side.title, number(middle(side.costs), 1), number(middle(ratios(side, bare)), 2), middleHalf(ratios(side, bare))
       ])),
-      `At ${HALF} requests a second, beside a route without a gate: ${number(half('added'), 2)} µs more than ${number(half('ungated'), 1)} (${quartiles(halves.map(({ added }) => added)).map(added => number(added, 2)).join('–')} by process); over connections in memory ${number(half('addedInMemory'), 2)} µs more than ${number(half('ungatedInMemory'), 1)}.`
+      `At ${HALF} requests a second, beside a route without a gate: ${number(half('added'), 2)} µs more than ${number(half('ungated'), 1)} (${middleHalf(halves.map(({ added }) => added))} by process); over connections in memory ${number(half('addedInMemory'), 2)} µs more than ${number(half('ungatedInMemory'), 1)}.`
     ],
     verdicts: [
       verdict('a refusal ≤ 1.05 of the hello-world that it is given instead of', number(instead, 2), [instead], ratio => ratio <= 1.05),
