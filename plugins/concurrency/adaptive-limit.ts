@@ -31,7 +31,7 @@
 //   a second. Doublings fit into the wait that a claim has: a burst of calls that merely take long loses nobody, although
 //   nothing is heard of it before the first of them ends. They stop where clients leave before their claims end.
 
-import type { Ending, Limit } from '../shared/gate/limit.ts'
+import type { Claim, Ending, Limit } from '../shared/gate/limit.ts'
 import { ServiceTimes } from './service-times.ts'
 
 const START = 32
@@ -118,7 +118,7 @@ export class AdaptiveLimit implements Limit {
     return this.#lastEnd + this.#doubling + SILENT_SERVICES * this.#round.usual
   }
 
-  ended (service: number, began: number, inflight: number, queued: number, now: number, kind: number, ending: Ending, started = now - service): void {
+  ended (claim: Claim, ending: Ending, inflight: number, queued: number, now: number): void {
     this.#lastEnd = now
     if (queued > 0) {
       this.#waited = true
@@ -128,10 +128,10 @@ export class AdaptiveLimit implements Limit {
     const round = this.#round
     const trial = this.#trial
     const plenty = queued === 0 && round.count >= PLENTY_CLAIMS && now < this.#roundEnd
-    const fromBefore = trial !== undefined && started <= trial.since + ROUNDING_MS
+    const fromBefore = trial !== undefined && claim.started <= trial.since + ROUNDING_MS
     if (fromBefore && trial.before > 0 && --trial.before === 0) this.#nextRound(now)
     // What is left of before when the others are gone met another number in flight.
-    else if (!(fromBefore && trial.before === 0) && ending !== 'untelling' && !plenty) round.add(service, began, kind, ending === 'orphaned')
+    else if (!(fromBefore && trial.before === 0) && ending !== 'untelling' && !plenty) round.add(claim, ending === 'orphaned')
     if (now >= this.#roundEnd && round.count >= CLEAR_CLAIMS && round.count % 10 === 0) this.#judge(now, inflight)
   }
 

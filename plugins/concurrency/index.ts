@@ -162,7 +162,10 @@ function concurrencyStage (gates: Map<string, Gate>, options: ResolvedOptions, d
     answered (ticket) {
       // The client left before, or was answered by the deadline: its handler has settled just now.
       if (ticket.closed) give(ticket, 'untelling', ticket.moment)
-      else if (ticket.waiter !== undefined) (ticket.waiter as TicketWaiter).worked = ticket.moment
+      else {
+        const waiter = ticket.waiter as TicketWaiter | undefined
+        if (waiter !== undefined) waiter.route.gate.worked(waiter, ticket.moment)
+      }
     },
 
     head (ticket) {

@@ -6,11 +6,14 @@
 //
 // The logarithm, since a wait of 5 ms hides in the mean of services of 5 and 155 ms, but doubles most of them.
 
+import type { Claim } from '../shared/gate/limit.ts'
+
 /** The first claims of a route set its base; those that met more than a few others may have queued. */
 const FIRST_CLAIMS = 100
 const FEW = 10
 /** Below it in flight is as good as constant, and explains nothing. */
 const LEAST_VARIANCE = 0.01
+const SHORTEST_MS = 0.01
 
 interface Route {
   /** Mean logarithm of its service time without a queue. */
@@ -46,10 +49,11 @@ export class ServiceTimes {
   #metSquares = 0
   #metStretch = 0
 
-  /** A claim of a route took `service` milliseconds, and met `began` in flight, itself included. */
-  add (service: number, began: number, index: number, orphaned: boolean): void {
-    const log = Math.log(Math.max(service, 0.01))
-    const route = this.#routes[index] ??= { base: log, usual: Math.exp(log), learned: 0, sum: 0, count: 0, marked: 0, mark: 0 }
+  add ({ service, lag, began, kind }: Claim, orphaned: boolean): void {
+    let log = logOf(service)
+    const route = this.#routes[kind] ??= { base: log, usual: Math.exp(log), learned: 0, sum: 0, count: 0, marked: 0, mark: 0 }
+    // Of what is possible, what is nearest to the usual: nothing is learned of what the loop may have added.
+    if (lag > 0 && log > route.base) log = Math.max(route.base, logOf(service - lag))
     // Its handler may have given up as well.
     if (orphaned && log < route.base) return
     if (route.learned === 0 || (route.learned < FIRST_CLAIMS && began <= FEW)) move(route, (log - route.base) / ++route.learned)
@@ -135,6 +139,10 @@ export class ServiceTimes {
     this.count = this.peak = this.#weight = this.#weightSquares = this.#stretch = this.#stretchSquares = 0
     this.#inflight = this.#met = this.#metSquares = this.#metStretch = 0
   }
+}
+
+function logOf (ms: number): number {
+  return Math.log(Math.max(ms, SHORTEST_MS))
 }
 
 function move (route: Route, by: number): void {

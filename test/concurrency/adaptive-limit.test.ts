@@ -17,7 +17,12 @@ interface Load {
   ending?: Ending
 }
 
-interface Claim { route: number, since: number, began: number, ends: number }
+interface Running { route: number, since: number, began: number, ends: number }
+
+/** One that ends now. */
+function claim ({ service, began, kind = 0, lag = 0, now = 0 }: { service: number, began: number, kind?: number, lag?: number, now?: number }) {
+  return { service, began, kind, lag, started: now - service }
+}
 
 class Server {
   readonly limit: AdaptiveLimit
@@ -26,7 +31,7 @@ class Server {
   shed = 0
   #arrived = 0
   #waiting: number[] = []
-  #running: Claim[] = []
+  #running: Running[] = []
   /** When each server is free. */
   #free: number[] = []
 
@@ -47,7 +52,7 @@ class Server {
       const ended = this.#running.filter(claim => claim.ends <= this.now).sort((a, b) => a.ends - b.ends)
       this.#running = this.#running.filter(claim => claim.ends > this.now)
       ended.forEach(({ since, began, route }, i) => {
-        this.limit.ended(this.now - since, began, this.#running.length + ended.length - i, this.#waiting.length, this.now, route, ending)
+        this.limit.ended(claim({ service: this.now - since, began, kind: route, now: this.now }), ending, this.#running.length + ended.length - i, this.#waiting.length, this.now)
       })
       if (this.#waiting.length > 0 && this.now >= this.limit.due(this.#waiting[0]!)) this.limit.waited(this.now, this.#running.length, 0)
       for (arrivals += rate; arrivals >= 1; arrivals--) this.#waiting.push(this.now)
@@ -166,7 +171,7 @@ test('half of the servers are gone, then there are four times as many', () => {
 test('a base that was measured in a queue is found out by the probe', () => {
   const server = new Server(60)
   // The very first claim stands sixty deep, so that the queue is all that is known.
-  for (let i = 0; i < 100; i++) server.limit.ended(120, 1, 60, 1, 0, 0, 'served')
+  for (let i = 0; i < 100; i++) server.limit.ended(claim({ service: 120, began: 1 }), 'served', 60, 1, 0)
   server.serve(2000, TEN)
   assert.ok(server.limit.current > 50)
   const limit = median(server.serve(30_000, TEN).slice(-5000))
@@ -185,7 +190,7 @@ test('failures tell nothing: quick ones neither hide a queue nor are taken for t
   const server = new Server()
   server.serve(3000, TEN)
   const { current } = server.limit
-  for (let i = 0; i < 5000; i++) server.limit.ended(0.1, current, current, 1, server.now++, 0, 'untelling')
+  for (let i = 0; i < 5000; i++) server.limit.ended(claim({ service: 0.1, began: current, now: server.now }), 'untelling', current, 1, server.now++)
   assert.equal(server.limit.current, current)
 })
 
@@ -199,7 +204,7 @@ test('an orphan that ended early is no sign of health', () => {
   const server = new Server()
   server.serve(3000, TEN)
   const { current } = server.limit
-  for (let i = 0; i < 5000; i++) server.limit.ended(1, current, current, 1, server.now++, 0, 'orphaned')
+  for (let i = 0; i < 5000; i++) server.limit.ended(claim({ service: 1, began: current, now: server.now }), 'orphaned', current, 1, server.now++)
   assert.equal(server.limit.current, current)
 })
 
@@ -228,7 +233,7 @@ test('a service that becomes slower while nothing queues: by less than twice it 
 test('a few claims that took longer by chance, then long calls only: they do not stand in the way of a doubling for ever', () => {
   const server = new Server()
   server.serve(1000, { servers: PLENTY, services: [5], rate: 0.1 })
-  for (let i = 0; i < 10; i++) server.limit.ended(50, 1, 1, 0, server.now, 0, 'served')
+  for (let i = 0; i < 10; i++) server.limit.ended(claim({ service: 50, began: 1, now: server.now }), 'served', 1, 0, server.now)
   server.serve(10_000, { servers: PLENTY, services: [5, 5000], mix: [1], rate: 0.1 })
   assert.equal(server.shed, 0)
 })
@@ -239,7 +244,7 @@ test('claims that hang do not hold a probe up for ever', () => {
   // Claims begin and end, but those that were in flight at the probe do not.
   const limits: number[] = []
   for (const end = server.now + 20_000; server.now < end; server.now++) {
-    server.limit.ended(1, 100, 100, 1, server.now, 0, 'served')
+    server.limit.ended(claim({ service: 1, began: 100, now: server.now }), 'served', 100, 1, server.now)
     limits.push(server.limit.current)
   }
   assert.ok(limits.some((limit, i) => limit > 100 && limits[i - 1] === 60), [...new Set(limits)].join())
@@ -255,10 +260,22 @@ test('the limit keeps its bounds', () => {
 test('a queue that showed while nobody waited keeps the limit from doubling, until it is silent', () => {
   const { limit } = new Server()
   let now = 0
-  for (; now < 100; now++) limit.ended(20, 5, 5, 0, now, 0, 'served')
-  for (; now < 150; now++) limit.ended(60, 30, 30, 0, now, 0, 'served')
+  for (; now < 100; now++) limit.ended(claim({ service: 20, began: 5, now }), 'served', 5, 0, now)
+  for (; now < 150; now++) limit.ended(claim({ service: 60, began: 30, now }), 'served', 30, 0, now)
   limit.waited(now, 32, 0)
   assert.equal(limit.current, 32)
   limit.waited(now + 1000, 32, 0)
   assert.equal(limit.current, 64)
+})
+
+test('claims that take longer because the loop is late lower nothing; a queue that is longer still does', () => {
+  const server = new Server()
+  server.serve(2000, { ...TEN, rate: 0.25 })
+  const { limit } = server
+  limit.waited(server.now, 32, 0)
+  const { current } = limit
+  for (const end = server.now + 2000; server.now < end; server.now++) limit.ended(claim({ service: 45, began: current, lag: 30, now: server.now }), 'served', current, 5, server.now)
+  assert.ok(limit.current >= current, `${limit.current} of ${current}`)
+  for (const end = server.now + 2000; server.now < end; server.now++) limit.ended(claim({ service: 100, began: current, lag: 30, now: server.now }), 'served', current, 5, server.now)
+  assert.ok(limit.current < current, `${limit.current} of ${current}`)
 })

@@ -9,8 +9,12 @@ function near (actual: number, expected: number): void {
   assert.ok(Math.abs(actual - expected) < 1e-9, `${actual}, not ${expected}`)
 }
 
+function claim (service: number, began: number, kind: number, lag = 0) {
+  return { service, began, kind, lag, started: 0 }
+}
+
 function round (times: ServiceTimes, services: number[], { route = 0, began = 20 } = {}): void {
-  for (const service of services) times.add(service, began, route, false)
+  for (const service of services) times.add(claim(service, began, route), false)
 }
 
 test('the stretch is the mean logarithm of service by base', () => {
@@ -42,7 +46,7 @@ test('the tolerance follows the natural spread, and not what in flight explains'
   near(times.tolerance, 0.1 + 0.8 * log(2))
   assert.ok(times.noise > 0)
   times.next()
-  for (const began of [10, 20, 40, 80]) times.add(2 * began, began, 0, false)
+  for (const began of [10, 20, 40, 80]) times.add(claim(2 * began, began, 0), false)
   near(times.tolerance, 0.1)
   assert.ok(times.queue)
 })
@@ -95,8 +99,27 @@ test('an orphan that ended early tells nothing', () => {
   const times = new ServiceTimes()
   round(times, [20])
   times.next()
-  times.add(1, 20, 0, true)
+  times.add(claim(1, 20, 0), true)
   assert.equal(times.count, 0)
-  times.add(40, 20, 0, true)
+  times.add(claim(40, 20, 0), true)
   near(times.stretch, log(2))
+})
+
+test('where the loop was late, of what is possible the nearest to the usual counts', () => {
+  const times = new ServiceTimes()
+  round(times, [20])
+  times.next()
+  times.add(claim(35, 20, 0, 20), false)
+  near(times.stretch, 0)
+  times.next()
+  times.add(claim(60, 20, 0, 20), false)
+  near(times.stretch, log(2))
+  times.next()
+  times.add(claim(10, 20, 0, 20), false)
+  near(times.stretch, log(0.5))
+  times.next()
+  times.add(claim(30, 20, 0, 30), false)
+  times.learn(1)
+  round(times, [20])
+  near(times.stretch, 0)
 })

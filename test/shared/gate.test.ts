@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { Gate, type GateLimits } from '../../plugins/shared/gate/gate.ts'
-import { FixedLimit, type Ending, type Limit } from '../../plugins/shared/gate/limit.ts'
+import { FixedLimit, type Claim as Ended, type Ending, type Limit } from '../../plugins/shared/gate/limit.ts'
 import { Waiter, type Priority, type ShedReason } from '../../plugins/shared/gate/waiter.ts'
 import { FakeClock } from '../support/fake-clock.ts'
 
@@ -54,6 +54,23 @@ test('sheds a waiter at maxWait, not a millisecond before', () => {
   clock.advance(1)
   assert.deepEqual(log, ['b queue_timeout'])
   assert.equal(gate.stats().queued, 0)
+})
+
+test('a full room that is over its wait is cleared in steps, so that the loop goes on with other things', () => {
+  const { gate, clock, log } = setUp({ limit: 1, maxQueue: 1000 })
+  const running = new Claim('running', log)
+  gate.enter(running)
+  for (let i = 0; i < 200; i++) gate.enter(new Claim(`${i}`, log))
+  clock.advance(500)
+  assert.equal(log.length, 64)
+  assert.equal(gate.stats().queued, 136)
+  clock.advance(1)
+  assert.equal(log.length, 128)
+  clock.advance(2)
+  assert.equal(log.length, 200)
+  assert.ok(log.every(line => line.endsWith('queue_timeout')))
+  gate.leave(running)
+  assert.equal(clock.timers, 0)
 })
 
 test('one timer serves every waiter, each at its own time', () => {
@@ -206,8 +223,8 @@ class Listening implements Limit {
   current = 2
   readonly told: object[] = []
 
-  ended (service: number, began: number, inflight: number, queued: number, now: number, kind: number, ending: Ending, started?: number) {
-    this.told.push({ service, began, inflight, queued, kind, ending, held: now - started! })
+  ended ({ service, began, kind, started }: Ended, ending: Ending, inflight: number, queued: number, now: number) {
+    this.told.push({ service, began, inflight, queued, kind, ending, held: now - started })
   }
 }
 
@@ -221,7 +238,7 @@ test('the limit hears of every claim that ran, once, before its slot is handed o
   clock.advance(10)
   gate.leave(served)
   gate.leave(served)
-  streamed.worked = clock.now()
+  gate.worked(streamed, clock.now())
   clock.advance(20)
   gate.leave(streamed)
   gate.enter(lost)

@@ -7,6 +7,20 @@
  */
 export type Ending = 'served' | 'orphaned' | 'untelling'
 
+/** A claim that ran. */
+export interface Claim {
+  /** When it was admitted, in the clock's milliseconds. */
+  readonly started: number
+  /** How many ran then, itself included. */
+  readonly began: number
+  /** A small integer; claims of one kind take about as long. */
+  readonly kind: number
+  /** Milliseconds that its work took, */
+  readonly service: number
+  /** of which so many at most are the event loop's, which had yet to hear of its end. */
+  readonly lag: number
+}
+
 export interface Limit {
   /** An integer ≥ 1. */
   readonly current: number
@@ -17,16 +31,12 @@ export interface Limit {
   /** Somebody has waited until `due`. */
   waited: (now: number, inflight: number, orphans: number) => void
   /**
-   * A claim that ran has ended; its slot is still taken.
-   * @param service milliseconds that its work took
-   * @param began how many ran when it began, itself included
+   * A claim has ended; its slot is still taken.
    * @param inflight how many run, itself included
    * @param queued how many wait for a slot
    * @param now the clock's milliseconds
-   * @param kind a small integer; claims of one kind take about as long
-   * @param started when it was admitted; earlier than `now - service` where its slot was taken for longer than its work took
    */
-  ended: (service: number, began: number, inflight: number, queued: number, now: number, kind: number, ending: Ending, started?: number) => void
+  ended: (claim: Claim, ending: Ending, inflight: number, queued: number, now: number) => void
 }
 
 export class FixedLimit implements Limit {

@@ -43,7 +43,9 @@ export class LoopTurns {
   #behind: number | undefined = undefined
   /** Since when turns have been too long, without an iteration that brought nobody. */
   #crowded = 0
+  /** When an iteration was looked at last, and the time before. */
   #looked = 0
+  #lookedBefore = 0
   /** Somebody came in this iteration. */
   #arrived = false
   /** When the last handing out began and ended. */
@@ -61,7 +63,7 @@ export class LoopTurns {
     this.#arrived = true
     if (this.#began === undefined) {
       if (now - this.#caughtUp < REST_MS) return true
-      this.#began = this.#looked = now
+      this.#began = this.#looked = this.#lookedBefore = now
       this.#crowded = Infinity
       this.#soon(this.#look)
     }
@@ -83,6 +85,14 @@ export class LoopTurns {
     return now - this.#behind > STANDING_MS || (now - this.#crowded > STANDING_MS && now - this.#looked > LATE_MS)
   }
 
+  /**
+   * Milliseconds at most for which the end of something that `started` then may have waited for the loop to hear of it: since the
+   * intake of the last iteration, which did not have it. Of one that started in this iteration it is known to the moment.
+   */
+  lag (started: number, now: number): number {
+    return this.#began === undefined || started >= this.#looked ? 0 : now - this.#lookedBefore
+  }
+
   /** `taker` has somebody who waits for the loop. */
   wait (taker: TurnTaker): void {
     this.#takers.add(taker)
@@ -94,6 +104,7 @@ export class LoopTurns {
     const drained = !this.#arrived
     this.#arrived = false
     const iteration = now - this.#looked
+    this.#lookedBefore = this.#looked
     this.#looked = now
     if (this.#handing !== undefined) {
       this.#handing = undefined

@@ -28,8 +28,10 @@ export abstract class Waiter extends Link {
   started = 0
   /** How many ran then, itself included. */
   began = 0
-  /** When its work was done, where its slot is taken for longer: a reply that a slow client reads is not a slow service. */
-  worked: number | undefined = undefined
+  /** Milliseconds that its work took, below 0 until it is done. Its slot may be taken for longer: a reply that a slow client reads is not a slow service. */
+  service = -1
+  /** Of those, how many the event loop may have taken to hear of its end. */
+  lag = 0
 
   constructor (priority: Priority) {
     super()

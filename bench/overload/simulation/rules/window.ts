@@ -1,5 +1,5 @@
 // What the rules that lost have in common: the mean of each window, of every claim alike.
-import type { Limit } from '../../../../plugins/shared/gate/limit.ts'
+import type { Claim, Ending, Limit } from '../../../../plugins/shared/gate/limit.ts'
 
 const WINDOW_MS = 100
 const WINDOW_CLAIMS = 20
@@ -23,7 +23,7 @@ export abstract class Windowed implements Limit {
 
   waited (): void {}
 
-  ended (service: number, began: number, _inflight: number, queued: number, now: number): void {
+  ended ({ service, began }: Claim, _ending: Ending, _inflight: number, queued: number, now: number): void {
     this.#count++
     this.#sum += service
     this.#inflight += began
