@@ -84,7 +84,8 @@ export const workloads = {
 
   fast: {
     routes: (app, facts) => calling(fastSlots(facts), FAST_SERVICE)(app),
-    options: facts => ({ tuned: { concurrency: { limit: Math.ceil(fastSlots(facts) * 1.3), maxQueue: fastSlots(facts) * 2, maxWait: 60 } } })
+    // Little's law: a slot is held for a turn of the loop as well, which is as long as a call here.
+    options: facts => ({ tuned: { concurrency: { limit: Math.ceil(fastSlots(facts) * 2.5), maxQueue: fastSlots(facts) * 2, maxWait: 60 } } })
   },
 
   cpu: {
