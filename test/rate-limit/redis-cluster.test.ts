@@ -22,8 +22,8 @@ class RedisCluster {
   }
 
   static async start (t: TestContext): Promise<RedisCluster> {
-    const buses = await Promise.all([0, 1, 2].map(unusedPort))
-    const servers = await Promise.all(buses.map(bus => RedisServer.start(t, ['--cluster-enabled', 'yes', '--cluster-port', String(bus), '--cluster-node-timeout', '5000'])))
+    const options = async () => ['--cluster-enabled', 'yes', '--cluster-port', String(await unusedPort()), '--cluster-node-timeout', '5000']
+    const servers = await Promise.all([0, 1, 2].map(() => RedisServer.start(t, options)))
     const admins = servers.map(({ port }) => {
       const admin = new Redis(port, '127.0.0.1')
       admin.on('error', () => {})
@@ -33,7 +33,8 @@ class RedisCluster {
     for (const [i, admin] of admins.entries()) {
       await admin.call('CLUSTER', 'SET-CONFIG-EPOCH', i + 1)
       await admin.call('CLUSTER', 'ADDSLOTSRANGE', Math.ceil(i * SLOTS / 3), Math.ceil((i + 1) * SLOTS / 3) - 1)
-      if (i > 0) await admins[0]!.call('CLUSTER', 'MEET', '127.0.0.1', servers[i]!.port, buses[i]!)
+      const [, bus] = await admin.config('GET', 'cluster-port') as [string, string]
+      if (i > 0) await admins[0]!.call('CLUSTER', 'MEET', '127.0.0.1', servers[i]!.port, bus)
     }
     const cluster = new RedisCluster(servers, admins)
     await cluster.#joined()

@@ -14,6 +14,9 @@ export const skip: string | false = installed || process.env.SURGE_REQUIRE_SERVI
   ? false
   : 'no redis-server: apt-get install redis-server'
 
+/** A port that was unused may be taken by the time that the server listens: by a test beside this one, or a connection of its own. */
+const TRIES = 5
+
 export class RedisServer {
   readonly port: number
   readonly #folder: string
@@ -24,14 +27,21 @@ export class RedisServer {
     this.#folder = folder
   }
 
-  static async start (t: Pick<TestContext, 'after'>, options: string[] = []): Promise<RedisServer> {
-    const server = new RedisServer(await unusedPort(), mkdtempSync(join(tmpdir(), 'surge-redis-')))
-    t.after(async () => {
-      await server.kill()
-      rmSync(server.#folder, { recursive: true, force: true })
-    })
-    await server.restart(options)
-    return server
+  /** @param options of the command; a function chooses ports anew each time that one was taken */
+  static async start (t: Pick<TestContext, 'after'>, options: () => string[] | Promise<string[]> = () => []): Promise<RedisServer> {
+    for (let tries = 1; ; tries++) {
+      const server = new RedisServer(await unusedPort(), mkdtempSync(join(tmpdir(), 'surge-redis-')))
+      t.after(async () => {
+        await server.kill()
+        rmSync(server.#folder, { recursive: true, force: true })
+      })
+      try {
+        await server.restart(await options())
+        return server
+      } catch (error) {
+        if (tries === TRIES || !(error as Error).message.includes('Address already in use')) throw error
+      }
+    }
   }
 
   async restart (options: string[] = []): Promise<void> {
@@ -40,10 +50,12 @@ export class RedisServer {
     let said = ''
     for await (const chunk of child.stdout!) {
       said += chunk
-      if (said.includes('Ready to accept connections')) break
-      if (child.exitCode !== null) throw new Error(said)
+      if (said.includes('Ready to accept connections')) {
+        child.stdout!.resume()
+        return
+      }
     }
-    child.stdout!.resume()
+    throw new Error(`redis-server ended before it was ready: ${said}`)
   }
 
   pause (): void {
