@@ -261,6 +261,22 @@ test('the limit hears of every claim that ran, once, before its slot is handed o
   ])
 })
 
+test('work that was done before its claim was admitted, as in a dry run, is not counted from the beginning of time', () => {
+  const clock = new FakeClock()
+  const limit = new Listening()
+  limit.current = 1
+  const gate = new Gate({ ...defaults, limit }, clock)
+  const [running, waiting] = [new Claim('running'), new Claim('waiting')]
+  clock.advance(10_000)
+  gate.enter(running)
+  gate.enter(waiting)
+  gate.worked(waiting, clock.now())
+  gate.leave(running)
+  clock.advance(5)
+  gate.leave(waiting)
+  assert.deepEqual(limit.told.map(told => (told as { service: number }).service), [0, 5])
+})
+
 test('who waits for a token is no queue to the limit', () => {
   const clock = new FakeClock()
   const limit = new Listening()

@@ -222,6 +222,8 @@ export class Gate implements TurnTaker {
     waiter.state = 'RUN'
     waiter.started = now
     waiter.began = this.#permits.taken
+    // In a dry run its work may have been done while it waited.
+    waiter.service = -1
     this.#congestion.admitted(standing, now)
   }
 
