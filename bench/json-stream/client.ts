@@ -28,8 +28,8 @@ export async function start (reader: string, flags: string[] = []): Promise<Serv
     port,
     async cpu () {
       child.send('cpu')
-      const [{ user, system }] = await once(child, 'message') as [NodeJS.CpuUsage]
-      return (user + system) / 1000
+      const [cpu] = await once(child, 'message') as [number]
+      return cpu / 1000
     },
     stop: () => child.kill()
   }

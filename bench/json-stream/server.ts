@@ -8,6 +8,7 @@ import { chain } from 'stream-chain'
 import { parser } from 'stream-json'
 import { streamArray } from 'stream-json/streamers/stream-array.js'
 import jsonStream, { type JsonStream } from '../../dist/json-stream/index.js'
+import { cpuTime } from '../support/cpu-time.ts'
 
 const app = Fastify({ bodyLimit: 2 ** 31 })
 
@@ -103,5 +104,5 @@ function takeRaw (): void {
 
 await routes[process.argv[2]!]!()
 await app.listen({ host: '127.0.0.1', port: 0 })
-process.on('message', () => process.send!(process.cpuUsage()))
+process.on('message', () => process.send!(cpuTime()))
 process.send!((app.server.address() as AddressInfo).port)
