@@ -1,5 +1,5 @@
 // How JSON bodies are read through a real HTTP request, in alternating runs against Fastify's parser, stream-json and @streamparser/json.
-//   node --import tsx bench/json-stream/index.ts [--quick] [--size 90|1] [--readers fastify,stream-json] [--shapes '1 KB records,numbers']
+//   node --import tsx bench/json-stream/index.ts [--quick] [--size 90|1] [--rounds 15] [--readers fastify,stream-json] [--shapes '1 KB records,numbers']
 //   … --memory: a body of 1 GB    … --loop: the event loop's delay    … --ordinary: what routes pay that do not stream
 import { parseArgs } from 'node:util'
 import { median } from '../support/statistics.ts'
@@ -16,6 +16,7 @@ const { values: options } = parseArgs({
     loop: { type: 'boolean', default: false },
     ordinary: { type: 'boolean', default: false },
     size: { type: 'string' },
+    rounds: { type: 'string' },
     shapes: { type: 'string', default: Object.keys(shapes).filter(shape => shape !== '{},').join(',') },
     readers: { type: 'string', default: 'surge,fastify,stream-json,stream-json packed,streamparser' }
   }
@@ -31,8 +32,8 @@ if (options.memory) {
 } else if (options.ordinary) {
   await ordinary(quick)
 } else {
-  if (options.size !== '1') await table(quick ? 20e6 : 90e6, 1, ['surge batches', ...readers], 3, chosen)
-  if (options.size !== '90') await table(1e6, 20, ['surge batches', ...readers.filter(reader => reader === 'surge' || reader === 'fastify')], quick ? 5 : 9, chosen)
+  if (options.size !== '1') await table(quick ? 20e6 : 90e6, 1, ['surge batches', ...readers], Number(options.rounds ?? 3), chosen)
+  if (options.size !== '90') await table(1e6, 20, ['surge batches', ...readers.filter(reader => reader === 'surge' || reader === 'fastify')], Number(options.rounds ?? (quick ? 5 : 9)), chosen)
 }
 
 /** A row a shape: the MB/s of the first reader, and how many times as fast it is as each of the others. */
