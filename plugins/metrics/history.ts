@@ -1,6 +1,6 @@
-// The last minutes, second by second, for the page: rates from the difference of two collections, percentiles from the
-// difference of their buckets. Kept here and not in the browser, so that who opens the page in an incident sees its beginning.
-import { Histogram } from '../shared/histogram.ts'
+// The last minutes, second by second, for the page: rates from the difference of two collections, and what is measured for
+// the page alone, because a scraper's window and buckets are too coarse for it. Kept here and not in the browser, so that who opens the page in an incident sees its beginning.
+import type { Histogram } from '../shared/histogram.ts'
 import { frozen, type Family, type Point } from '../shared/instruments.ts'
 
 /** Values of one second by chart and series. */
@@ -8,6 +8,14 @@ export interface Moment {
   /** Milliseconds since 1970. */
   at: number
   charts: Record<string, Record<string, number | null>>
+}
+
+/** What was measured within one second, in milliseconds. */
+export interface Second {
+  /** Of good replies; null where there were none. */
+  latency: Record<'p50' | 'p95' | 'p99', number | null>
+  /** The longest delay of the event loop. */
+  loopDelay: number
 }
 
 const MOMENTS = 300
@@ -18,11 +26,11 @@ export class History {
   #before: Map<string, Family> | undefined
   #beforeAt = 0
 
-  /** @param at milliseconds since 1970 @param loopDelay the longest of the last second, in milliseconds */
-  record (at: number, families: readonly Family[], loopDelay: number): void {
+  /** @param at milliseconds since 1970 */
+  record (at: number, families: readonly Family[], second: Second): void {
     const now = new Map(families.map(family => [family.instrument.name, family]))
     if (this.#before !== undefined) {
-      this.#moments.push({ at, charts: chartsOf(this.#before, now, (at - this.#beforeAt) / 1000, loopDelay) })
+      this.#moments.push({ at, charts: chartsOf(this.#before, now, (at - this.#beforeAt) / 1000, second) })
       if (this.#moments.length > MOMENTS) this.#moments.shift()
     }
     this.#before = new Map(families.map(family => [family.instrument.name, frozen(family)]))
@@ -43,16 +51,13 @@ const CACHE = [
 
 type Families = ReadonlyMap<string, Family>
 
-function chartsOf (before: Families, now: Families, seconds: number, loopDelay: number): Moment['charts'] {
+function chartsOf (before: Families, now: Families, seconds: number, { latency, loopDelay }: Second): Moment['charts'] {
   const replies: Record<string, number> = { '2xx': 0, '3xx': 0, '4xx': 0, '5xx': 0, 'no reply': 0 }
-  const good: Histogram[] = []
   for (const { labels, value } of differences(before, now, 'http.server.request.duration')) {
     const status = labels['http.response.status_code'] as number | undefined
     const name = status === undefined ? 'no reply' : `${Math.floor(status / 100)}xx`
     replies[name] = (replies[name] ?? 0) + (value as Histogram).count / seconds
-    if (status !== undefined && status < 400) good.push(value as Histogram)
   }
-  const latency = good.length === 0 ? undefined : good.reduce((sum, one) => { sum.merge(one); return sum }, new Histogram(good[0]!.bounds))
   const refusals: Record<string, number> = {}
   for (const { labels, value } of differences(before, now, 'fastify.refusals')) refusals[`${labels.by}: ${labels.reason}`] = (value as number) / seconds
   const gates: Record<string, number> = {}
@@ -68,7 +73,7 @@ function chartsOf (before: Families, now: Families, seconds: number, loopDelay: 
   }
   return {
     replies,
-    latency: { p50: quantile(latency, 0.5), p95: quantile(latency, 0.95), p99: quantile(latency, 0.99) },
+    latency,
     refusals,
     gates,
     queues,
@@ -102,20 +107,4 @@ function minus (value: number | Histogram, old: number | Histogram | undefined):
   const difference = value.copy()
   if (old !== undefined) for (let at = 0; at < difference.counts.length; at++) difference.counts[at]! -= (old as Histogram).counts[at]!
   return difference
-}
-
-/** In milliseconds, by linear interpolation within its bucket, as histogram_quantile does. */
-export function quantile (histogram: Histogram | undefined, share: number): number | null {
-  const count = histogram?.count ?? 0
-  if (histogram === undefined || count === 0) return null
-  const { bounds, counts } = histogram
-  let before = 0
-  for (const [at, bound] of bounds.entries()) {
-    if (before + counts[at]! >= share * count) {
-      const from = bounds[at - 1] ?? 0
-      return 1_000 * (from + (bound - from) * (share * count - before) / counts[at]!)
-    }
-    before += counts[at]!
-  }
-  return 1_000 * bounds.at(-1)!
 }

@@ -55,6 +55,8 @@ interface Core {
   requests: RequestMeter
   admission: AdmissionMeter
   connections: ConnectionMeter
+  /** Of the page, where there is one. */
+  recorder: Recorder | undefined
   /** Contexts that may have gates of their own. */
   contexts: Set<FastifyInstance>
 }
@@ -67,6 +69,7 @@ function createMetrics (app: FastifyInstance, options: ResolvedOptions): Core {
     requests: new RequestMeter(),
     admission: new AdmissionMeter(),
     connections: new ConnectionMeter(),
+    recorder: undefined,
     contexts: new Set([app])
   }
   const { instruments } = core
@@ -92,7 +95,7 @@ function createMetrics (app: FastifyInstance, options: ResolvedOptions): Core {
     upstreams.stop()
   })
   declareEndpoint(app, options.endpoint, () => instruments.collect())
-  if (options.page !== false) servePage(app, options.page, instruments)
+  if (options.page !== false) core.recorder = servePage(app, options.page, instruments)
   return core
 }
 
@@ -117,7 +120,7 @@ function declareEndpoint (app: FastifyInstance, url: string | false, collect: ()
   })
 }
 
-function servePage (app: FastifyInstance, { path, script = '' }: PageOptions, instruments: Instruments): void {
+function servePage (app: FastifyInstance, { path, script = '' }: PageOptions, instruments: Instruments): Recorder {
   for (const { url, type, text } of readPage(app.prefix + path, script)) {
     declareOwnRoute(app, path + url, 'page', async function surgePageFile (_request, reply) {
       reply.header('content-type', `${type}; charset=utf-8`).header('cache-control', 'no-cache')
@@ -134,6 +137,7 @@ function servePage (app: FastifyInstance, { path, script = '' }: PageOptions, in
   const recorder = new Recorder(history, instruments)
   app.addHook('onReady', async function surgeStartHistory () { recorder.start() })
   app.addHook('onClose', async function surgeStopHistory () { recorder.stop() })
+  return recorder
 }
 
 /** A route of the suite's own: never refused, not measured, hidden from swagger; the app's hooks, such as its auth, hold for it. */
@@ -146,7 +150,7 @@ function declareOwnRoute (app: FastifyInstance, url: string, option: string, han
   })
 }
 
-function metricsStage (app: FastifyInstance, { requests, admission, connections }: Core, startHeader: string | undefined): Stage<Metered> {
+function metricsStage (app: FastifyInstance, { requests, admission, connections, recorder }: Core, startHeader: string | undefined): Stage<Metered> {
   function begin (ticket: Ticket, metered: Metered): boolean {
     const { raw } = ticket.request
     ticket.metered = metered
@@ -190,7 +194,10 @@ function metricsStage (app: FastifyInstance, { requests, admission, connections 
         return
       }
       if (!isComplete(raw)) meter.aborted[ticket.headWritten ? 'reply' : ticket.started ? 'handler' : 'admission']++
-      method.ended((ticket.moment - ticket.arrival) / 1000, raw.headersSent ? raw.statusCode : NO_STATUS, ticket.trace)
+      const latency = ticket.moment - ticket.arrival
+      const status = raw.headersSent ? raw.statusCode : NO_STATUS
+      method.ended(latency / 1000, status, ticket.trace)
+      if (recorder !== undefined && status !== NO_STATUS && status < 400) recorder.replied(latency)
     }
   }
 }
