@@ -8,6 +8,8 @@ import type { Clock } from '../shared/clock.ts'
 export abstract class Deadline extends Link {
   /** Milliseconds; Infinity for none. */
   readonly timeout: number
+  /** Nothing else keeps the process alive until it is over: its request came over no socket. */
+  readonly alone: boolean
   readonly #clock: Clock
   #used = 0
   /** undefined while it stands still. */
@@ -15,9 +17,10 @@ export abstract class Deadline extends Link {
   #abort: AbortController | undefined
   #reason: unknown
 
-  constructor (timeout: number, arrival: number, clock: Clock) {
+  constructor (timeout: number, arrival: number, clock: Clock, alone = false) {
     super()
     this.timeout = timeout
+    this.alone = alone
     this.#clock = clock
     this.#runningSince = arrival
   }

@@ -9,6 +9,8 @@ export class Deadlines {
   readonly #clock: Clock
   #timer: unknown
   #due = Infinity
+  /** How many have nothing else that keeps the process alive. */
+  #alone = 0
 
   constructor (clock: Clock) {
     this.#clock = clock
@@ -23,10 +25,12 @@ export class Deadlines {
     deadline.since = now
     this.#line.push(deadline)
     this.#arm(dueOf(deadline, now), now)
+    if (deadline.alone && this.#alone++ === 0) this.#clock.hold(this.#timer, true)
   }
 
   stop (deadline: Deadline): void {
     this.#line.remove(deadline)
+    if (deadline.alone && --this.#alone === 0 && this.#timer !== undefined) this.#clock.hold(this.#timer, false)
   }
 
   /** To be called when a deadline that stood still runs again. */
@@ -40,6 +44,7 @@ export class Deadlines {
     if (this.#timer !== undefined) this.#clock.clearTimeout(this.#timer)
     this.#due = due
     this.#timer = this.#clock.setTimeout(() => this.#look(), Math.max(1, Math.ceil(due - now)))
+    if (this.#alone > 0) this.#clock.hold(this.#timer, true)
   }
 
   #look (): void {
@@ -55,7 +60,7 @@ export class Deadlines {
       if (due > now) {
         next = Math.min(next, due)
       } else {
-        this.#line.remove(deadline)
+        this.stop(deadline)
         deadline.expired()
       }
       deadline = after

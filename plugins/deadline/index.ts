@@ -10,7 +10,7 @@ import { definePlugin } from '../shared/define-plugin.ts'
 import { Clash, DeadlineExceeded } from '../shared/errors.ts'
 import { forgoHandler } from '../shared/fastify-internals.ts'
 import { prepareRefusal } from '../shared/refusal.ts'
-import { isComplete } from '../shared/reply-ends.ts'
+import { isComplete, isInjected } from '../shared/reply-ends.ts'
 import { ticketOf, type Ticket } from '../shared/ticket.ts'
 import { Deadline } from './deadline.ts'
 import { Deadlines } from './deadlines.ts'
@@ -67,7 +67,7 @@ class TicketDeadline extends Deadline {
   #bytes = 0
 
   constructor (ticket: Ticket, timeout: number, counts?: Core['counts']) {
-    super(timeout, ticket.arrival, systemClock)
+    super(timeout, ticket.arrival, systemClock, isInjected(ticket.reply.raw))
     this.#ticket = ticket
     this.#counts = counts
     this.hasBody = hasBody(ticket.request.raw)

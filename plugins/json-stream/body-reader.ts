@@ -239,6 +239,8 @@ export class BodyReader {
     const { clock, idleTimeout } = this.#options
     this.#disarmIdle()
     this.#idleTimer = clock.setTimeout(() => this.fail(new JsonIdle(idleTimeout)), idleTimeout)
+    // The body of an injected request comes over no socket.
+    clock.hold(this.#idleTimer, true)
   }
 
   #disarmIdle (): void {

@@ -48,7 +48,7 @@ export class Drain {
     if (this.#draining === undefined) {
       this.#draining = new Promise<void>(resolve => {
         if (this.#delay === 0) resolve()
-        else this.#clock.setTimeout(resolve, this.#delay)
+        else this.#clock.hold(this.#clock.setTimeout(resolve, this.#delay), true)
       }).then(() => this.#over.abort(new Draining()))
       this.#announce()
     }

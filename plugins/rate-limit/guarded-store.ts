@@ -82,7 +82,7 @@ export class Guard {
     waiting.since = this.options.clock.now()
     this.stats.asked++
     this.#waiting.push(waiting)
-    this.#timer ??= this.options.clock.setTimeout(this.#due, this.options.storeTimeout)
+    if (this.#timer === undefined) this.#arm(this.options.storeTimeout)
     try {
       question(waiting.answered)
     } catch (error) {
@@ -105,6 +105,13 @@ export class Guard {
     this.options.changed(up, error)
   }
 
+  /** Somebody waits, and a store that hangs keeps no process alive. */
+  #arm (ms: number): void {
+    const { clock } = this.options
+    this.#timer = clock.setTimeout(this.#due, ms)
+    clock.hold(this.#timer, true)
+  }
+
   /** The loop may have been busy while the answer came: it is read first, so that load on us is not held against the store. */
   #due = (): void => {
     this.options.afterReading(this.#expire)
@@ -121,7 +128,7 @@ export class Guard {
       }
       const left = first.since + storeTimeout - now
       if (left > 0) {
-        this.#timer = clock.setTimeout(this.#due, Math.ceil(left))
+        this.#arm(Math.ceil(left))
         return
       }
       this.stats.timedOut++

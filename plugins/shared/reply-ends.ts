@@ -42,5 +42,10 @@ export function endWithReply (res: ServerResponse): void {
  */
 export function isComplete (reply: ServerResponse | Http2ServerResponse): boolean {
   if ('stream' in reply) return reply.writableEnded && reply.stream?.rstCode === 0
-  return reply.writableFinished || (reply.writableEnded && 'isLightMyRequest' in reply)
+  return reply.writableFinished || (reply.writableEnded && isInjected(reply))
+}
+
+/** Whether it answers inject(), over no socket. */
+export function isInjected (reply: ServerResponse | Http2ServerResponse): boolean {
+  return 'isLightMyRequest' in reply
 }

@@ -57,7 +57,8 @@ function dropMessage (): number {
 function lingeringEnd (this: HttpSocket): void {
   if (this.destroyed) return
   dropFurtherRequests(this)
-  const timer = setTimeout(() => this.destroy(), LINGER_MS).unref()
+  // It is not read, so that nothing else keeps a process alive that waits for its end.
+  const timer = setTimeout(() => this.destroy(), LINGER_MS)
   this.once('close', () => clearTimeout(timer))
   // Node's own word for not reading: a later resume() of the request does not undo it.
   this._paused = true

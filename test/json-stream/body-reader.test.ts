@@ -3,28 +3,9 @@ import { test } from 'node:test'
 import { PassThrough } from 'node:stream'
 import { BodyReader, DRAIN_BYTES } from '../../plugins/json-stream/body-reader.ts'
 import type { Clock } from '../../plugins/shared/clock.ts'
+import { FakeClock } from '../support/fake-clock.ts'
 
-function fakeClock (): Clock & { advance: (ms: number) => void } {
-  let time = 0
-  const timers = new Map<object, { at: number, fn: () => void }>()
-  return {
-    now: () => time,
-    setTimeout (fn, ms) {
-      const key = {}
-      timers.set(key, { at: time + ms, fn })
-      return key
-    },
-    clearTimeout: key => { timers.delete(key) },
-    advance (ms) {
-      time += ms
-      for (const [key, { at, fn }] of timers) {
-        if (at <= time && timers.delete(key)) fn()
-      }
-    }
-  }
-}
-
-function reader (clock: Clock = fakeClock()) {
+function reader (clock: Clock = new FakeClock()) {
   const wire = new PassThrough({ highWaterMark: 1024 ** 2 })
   const body = new BodyReader(wire as any, wire, { decoder: undefined, encoding: 'identity', maxBytes: 1e9, maxRatio: 100, idleTimeout: 1000, clock })
   return { wire, body }
@@ -33,7 +14,7 @@ function reader (clock: Clock = fakeClock()) {
 const later = () => new Promise(resolve => setImmediate(resolve))
 
 test('only a reader that waits is timed, at the limit and not before', async () => {
-  const clock = fakeClock()
+  const clock = new FakeClock()
   const { wire, body } = reader(clock)
   clock.advance(5000)
   const first = body.read()
@@ -62,7 +43,7 @@ test('nothing is read before it is asked for, and then one chunk ahead at most',
 
 test('a reader that keeps up leaves the event loop to others after half a megabyte at most', async () => {
   const wire = new PassThrough({ highWaterMark: 8 * 1024 ** 2 })
-  const body = new BodyReader(wire as any, wire, { decoder: undefined, encoding: 'identity', maxBytes: 1e9, maxRatio: 100, idleTimeout: 1000, clock: fakeClock() })
+  const body = new BodyReader(wire as any, wire, { decoder: undefined, encoding: 'identity', maxBytes: 1e9, maxRatio: 100, idleTimeout: 1000, clock: new FakeClock() })
   for (let count = 0; count < 64; count++) wire.write(Buffer.alloc(64 * 1024))
   wire.end()
   let read = 0
@@ -137,7 +118,7 @@ test('a drain ends at the end, at its limit, or at its time', async () => {
   long.wire.write(Buffer.alloc(1))
   await later()
 
-  const clock = fakeClock()
+  const clock = new FakeClock()
   const slow = reader(clock)
   slow.body.discard(() => outcomes.push('slow'))
   clock.advance(1000)

@@ -3,14 +3,18 @@ import type { Clock } from '../../plugins/shared/clock.ts'
 
 export class FakeClock implements Clock {
   #now = 0
-  #timers = new Set<{ fn: () => void, at: number }>()
+  #timers = new Set<{ fn: () => void, at: number, held: boolean }>()
 
   now = (): number => this.#now
 
   setTimeout = (fn: () => void, ms: number): unknown => {
-    const timer = { fn, at: this.#now + ms }
+    const timer = { fn, at: this.#now + ms, held: false }
     this.#timers.add(timer)
     return timer
+  }
+
+  hold = (timer: any, on: boolean): void => {
+    timer.held = on
   }
 
   clearTimeout = (timer: any): void => {
@@ -19,6 +23,11 @@ export class FakeClock implements Clock {
 
   get timers (): number {
     return this.#timers.size
+  }
+
+  /** Timers that keep the process alive. */
+  get held (): number {
+    return [...this.#timers].filter(({ held }) => held).length
   }
 
   /** Moves on by `ms`, firing what is due on the way in its order. */

@@ -30,6 +30,8 @@ export class Events implements Clock {
     return this.after(ms, fn)
   }
 
+  hold (): void {}
+
   clearTimeout (event: Event): void {
     event.fn = noop
   }

@@ -7,6 +7,7 @@ export class Alarm {
   readonly #ring: (now: number) => void
   #timer: unknown = undefined
   #due = Infinity
+  #held = false
 
   /** `ring` has to set it again, if anything is left. */
   constructor (clock: Clock, ring: (now: number) => void) {
@@ -24,5 +25,13 @@ export class Alarm {
       this.#due = Infinity
       this.#ring(this.#clock.now())
     }, Math.max(1, Math.ceil(due - now)))
+    if (this.#held) this.#clock.hold(this.#timer, true)
+  }
+
+  /** Whether somebody waits for it, who may have no socket that keeps the process alive. */
+  hold (on: boolean): void {
+    if (on === this.#held) return
+    this.#held = on
+    if (this.#timer !== undefined) this.#clock.hold(this.#timer, on)
   }
 }

@@ -96,6 +96,7 @@ export class Gate implements TurnTaker {
     this.#room.join(waiter, now)
     if (!turn) this.#loop!.wait(this)
     this.#arm(now)
+    this.#hold()
     return 'WAIT'
   }
 
@@ -107,6 +108,7 @@ export class Gate implements TurnTaker {
         waiter.state = 'GONE'
         this.#counters.gone++
         this.#shares?.remove(waiter.key)
+        this.#hold()
         this.#settle()
         break
       case 'ORPHAN':
@@ -150,6 +152,7 @@ export class Gate implements TurnTaker {
     this.#open = false
     return new Promise(resolve => {
       this.#atRest.push(resolve)
+      this.#hold()
       this.#settle()
     })
   }
@@ -208,6 +211,7 @@ export class Gate implements TurnTaker {
   #drop (waiter: Waiter, reason: ShedReason): void {
     this.#refuse(waiter, reason)
     this.#shares?.remove(waiter.key)
+    this.#hold()
     waiter.shed(reason)
   }
 
@@ -259,12 +263,19 @@ export class Gate implements TurnTaker {
     const standing = now - this.#room.oldest
     const waiter = this.#room.next(this.#isCongested(now))!
     this.#run(waiter, standing, now)
+    this.#hold()
     waiter.admitted()
   }
 
   #settle (): void {
     if (this.#atRest.length === 0 || this.#permits.taken + this.#room.size > 0) return
     for (const resolve of this.#atRest.splice(0)) resolve()
+    this.#hold()
+  }
+
+  /** Of one who waits, without a socket, nothing but the alarm may keep the process alive. */
+  #hold (): void {
+    this.#alarm.hold(this.#room.size > 0 || this.#atRest.length > 0)
   }
 
   /** Never while tokens are what is waited for, whose queue is meant to stand, nor slots that are still being looked for. */
