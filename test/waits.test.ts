@@ -80,3 +80,10 @@ test('what is over keeps no process alive', async () => {
   // Not a figure: a minute is what either timer would have taken.
   assert.ok(performance.now() - started < 30_000)
 })
+
+test('a connection that lingers behind a refusal is waited for, and the hooks behind close() run', async () => {
+  assert.equal(await says(
+    "await app.register(surge); app.addHook('onClose', async () => console.log('closed'))",
+    "await app.listen({ port: 0, host: '127.0.0.1' }); const { default: net } = await import('node:net'); const client = net.connect(app.server.address().port, '127.0.0.1'); client.write('GET / HTTP/1.1\\r\\nHost: a\\r\\nHost: b\\r\\n\\r\\n'); client.once('data', async reply => { console.log(String(reply).split('\\r\\n')[0]); client.unref(); await app.close() })"
+  ), 'HTTP/1.1 400 Bad Request\nclosed')
+})

@@ -1,6 +1,7 @@
 // Knows every open connection and what it is busy with, so that a closing server ends each as soon as it is idle.
 // Node's own closeIdleConnections() takes a reply for finished once end() was called and cuts what is not flushed yet,
-// takes a connection that never sent a byte for busy, and forgets those of secondary listeners.
+// takes a connection that never sent a byte for busy, and forgets those of secondary listeners. But it hears of requests that no
+// hook of the suite has met, as those that Fastify or Node answers before any: what its parsers say is asked as well.
 
 const kRequests = Symbol('fastify-surge.requests')
 const kRead = Symbol('fastify-surge.read')
@@ -9,7 +10,13 @@ const kEnding = Symbol('fastify-surge.ending')
 /** What is needed of a socket; a TLS socket counts what it decrypted. Its state stands on it: a map of states takes 100 bytes for each. */
 export interface Connection {
   readonly bytesRead: number
+  /** Bytes that the kernel has not taken yet. */
+  readonly writableLength: number
+  /** Its last byte is decided: it is on its way to its end. */
+  readonly writableEnded: boolean
   destroy: () => unknown
+  /** Node's: the reply that is being written. */
+  _httpMessage?: unknown
   /** Requests begun and not closed; undefined while nobody has added it. */
   [kRequests]?: number
   /** `bytesRead` when the last request was over: more than that is the beginning of another one. */
@@ -71,14 +78,18 @@ export class Connections {
     if (this.#closing) destroyIdle(connection)
   }
 
-  /** Ends the idle connections now and every other one with its last reply. */
+  /** Ends the idle connections now and every other one with its last reply. Those of which nothing is heard here are `closeIdle`'s, again and again. */
   close (): void {
     this.#closing = true
     this.closeIdle()
   }
 
-  closeIdle (): void {
+  /** @param unasked those that have no request coming in, by their parser */
+  closeIdle (unasked: Iterable<Connection> = []): void {
     for (const connection of this.#open) destroyIdle(connection)
+    for (const connection of unasked) {
+      if (connection[kRequests] === 0 && !connection._httpMessage && connection.writableLength === 0 && !connection.writableEnded) connection.destroy()
+    }
   }
 
   /** Ends all of them, whatever they are busy with. */

@@ -16,7 +16,7 @@ import type { Ticket } from '../shared/ticket.ts'
 import { Connections } from './connections.ts'
 import { Drain } from './drain.ts'
 import { Farewell } from './farewell.ts'
-import { closeListeners, watchListener } from './listeners.ts'
+import { closeListeners, unaskedOf, watchListener } from './listeners.ts'
 import { readLifecycle, type Lifecycle, type LifecycleOptions } from './options.ts'
 import { Saturation } from './saturation.ts'
 import { SideListener, answer } from './side-listener.ts'
@@ -57,6 +57,8 @@ type Probe = 'livez' | 'readyz'
 
 /** Fastify's own, when the app does not say: a preClose hook that takes longer makes close() fail. */
 const PLUGIN_TIMEOUT = 10_000
+/** Between two looks, while the server closes, at connections whose last request met no hook of the suite. */
+const SWEEP_MS = 100
 /** For the app's own onClose hooks, when the process is told to end. */
 const HOOKS_MS = 2_000
 
@@ -82,6 +84,11 @@ async function createLifecycle (app: FastifyInstance, options: Lifecycle): Promi
   }
   const farewell = new Farewell(systemClock, endReply)
   let deadline: NodeJS.Timeout | undefined
+  let sweeping: NodeJS.Timeout | undefined
+
+  function closeIdle (): void {
+    for (const listener of listenersOf(app)) connections.closeIdle(unaskedOf(listener))
+  }
 
   watchListener(app.server, connections, sessions)
   app.addHook('onListen', async function surgeWatchSecondaryListeners () {
@@ -99,6 +106,8 @@ async function createLifecycle (app: FastifyInstance, options: Lifecycle): Promi
     // Only when Fastify has stopped listening, which it does as soon as the preClose hooks are through.
     setImmediate(() => {
       connections.close()
+      closeIdle()
+      sweeping = setInterval(closeIdle, SWEEP_MS).unref()
       for (const session of sessions) session.close()
       farewell.start([...core.open].filter(lasts), closeTimeout)
     })
@@ -106,6 +115,7 @@ async function createLifecycle (app: FastifyInstance, options: Lifecycle): Promi
   })
   app.addHook('onClose', async function surgeClosed () {
     clearTimeout(deadline)
+    clearInterval(sweeping)
     farewell.stop()
   })
 

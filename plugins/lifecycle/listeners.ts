@@ -1,6 +1,7 @@
 // Watches the connections and sessions of every listener of a server, the secondary ones of 'localhost' too, which Fastify
 // forgets when it closes.
 import type { Server } from 'node:http'
+import type { Socket } from 'node:net'
 import type { Http2Session } from 'node:http2'
 import { watchSockets } from '../shared/watch-sockets.ts'
 import type { Connections } from './connections.ts'
@@ -14,7 +15,14 @@ export function watchListener (listener: Server, connections: Connections, sessi
     session.once('close', () => sessions.delete(session))
   })
   // Node calls this one from server.close().
-  if ('closeIdleConnections' in listener) listener.closeIdleConnections = () => connections.closeIdle()
+  if ('closeIdleConnections' in listener) listener.closeIdleConnections = () => connections.closeIdle(unaskedOf(listener))
+}
+
+/** What Node's own closeIdleConnections() goes by: connections whose parser is between two requests, replied to or not. None where Node has no such list. */
+export function unaskedOf (listener: Server): Socket[] {
+  const list = Object.getOwnPropertySymbols(listener).find(({ description }) => description === 'http.server.connections')
+  const { idle } = (list && (listener as any)[list]) ?? {}
+  return typeof idle !== 'function' ? [] : idle.call((listener as any)[list!]).map(({ socket }: { socket: Socket | null }) => socket).filter(Boolean)
 }
 
 /** Fastify closes the secondary listeners of 'localhost' without waiting for what they serve. `atMost` in milliseconds. */

@@ -10,7 +10,7 @@ import tls from 'node:tls'
 import websocket from '@fastify/websocket'
 import Fastify, { type FastifyInstance, type FastifyServerOptions } from 'fastify'
 import WebSocket from 'ws'
-import surge, { serverOptions } from '../../plugins/index.ts'
+import surge, { lifecycle, serverOptions } from '../../plugins/index.ts'
 import { certificate } from '../support/certificate.ts'
 import { RawClient, deferred, eventually } from '../support/raw-http.ts'
 import { localhostHasTwoAddresses } from '../support/two-addresses.ts'
@@ -138,14 +138,51 @@ const shapes: Record<string, Shape> = {
   }
 }
 
+/** What no hook of the suite meets: Fastify or Node answers it, or a hook that was registered first; and bytes that are no request. */
+const unmet: Record<string, string> = {
+  'a path that cannot be decoded': 'GET /%E0%A4%A HTTP/1.1\r\nHost: t\r\n\r\n',
+  'a parameter that is too long': `GET /of/${'x'.repeat(200)} HTTP/1.1\r\nHost: t\r\n\r\n`,
+  'an expectation that nobody knows': 'GET / HTTP/1.1\r\nHost: t\r\nExpect: miracles\r\n\r\n',
+  'a hook before the suite that writes by itself': 'GET /?raw HTTP/1.1\r\nHost: t\r\n\r\n',
+  'a stray line end behind a reply': 'GET /livez HTTP/1.1\r\nHost: t\r\n\r\n\r\n'
+}
+for (const [name, request] of Object.entries(unmet)) {
+  shapes[`a kept connection behind ${name}`] = {
+    begin: async port => {
+      const client = (await RawClient.connect(port)).send(request)
+      const { headers } = await client.reply()
+      return { last: client.closed.then(() => headers.connection) }
+    },
+    expected: 'keep-alive'
+  }
+}
+shapes['a hook before the suite that has yet to write'] = {
+  begin: async port => {
+    const client = (await RawClient.connect(port)).get('/?late')
+    await client.until(received => received.includes('first'))
+    return { last: bodyOf(client) }
+  },
+  expected: 'first last'
+}
+
 for (const [name, { server, host = '127.0.0.1', begin, expected }] of Object.entries(shapes)) {
   test(`close() under ${name}`, { timeout: 30_000 }, async t => {
     if (host === 'localhost') localhostHasTwoAddresses(t)
     const app = Fastify(serverOptions({ ...server?.(t), pluginTimeout: 0 }) as FastifyServerOptions)
+    const gate = deferred()
+    app.addHook('onRequest', async (request, reply) => {
+      const { raw, late } = request.query as { raw?: string, late?: string }
+      if (raw === undefined && late === undefined) return
+      reply.hijack()
+      reply.raw.setHeader('content-length', 10)
+      reply.raw.write('first ')
+      if (late !== undefined) await gate.promise
+      reply.raw.end('last')
+    })
     // Without what sheds on a busy machine.
     await app.register(surge, { pressure: false, lifecycle: { closeTimeout: 3_600_000 } })
     await app.register(websocket)
-    const gate = deferred()
+    app.get('/of/:name', async () => 'ok')
     app.get('/', async () => { await gate.promise; return 'whole' })
     app.post('/', async request => { await gate.promise; return request.body })
     app.post('/unauthorised', { onRequest: (_request, reply) => { reply.code(401).send() } }, async () => 'ok')
@@ -174,3 +211,14 @@ for (const [name, { server, host = '127.0.0.1', begin, expected }] of Object.ent
     assert.deepEqual(reply, expected)
   })
 }
+
+test('close() of a server whose lifecycle stands in one of its contexts ends what the others have answered', { timeout: 30_000 }, async () => {
+  const app = Fastify(serverOptions())
+  await app.register(async context => { await context.register(lifecycle, { closeTimeout: 3_600_000 }) }, { prefix: '/a' })
+  app.get('/', async () => 'ok')
+  await app.listen({ port: 0, host: '127.0.0.1' })
+  const client = (await RawClient.connect((app.server.address() as AddressInfo).port)).get('/')
+  assert.equal((await client.reply()).status, 200)
+  await app.close()
+  await client.closed
+})

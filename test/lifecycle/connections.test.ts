@@ -4,6 +4,9 @@ import { Connections } from '../../plugins/lifecycle/connections.ts'
 
 class FakeConnection {
   bytesRead = 0
+  writableLength = 0
+  writableEnded = false
+  _httpMessage: unknown = null
   destroyed = false
   destroy () { this.destroyed = true }
 }
@@ -37,6 +40,24 @@ test('a connection with pipelined requests is busy until the last has ended', ()
   assert.equal(connection.destroyed, false)
   connections.end(connection)
   assert.equal(connection.destroyed, true)
+})
+
+test('of those whose requests nobody heard of the parser says that none is coming in, and their reply has to be out', () => {
+  const connections = new Connections()
+  const answered = () => Object.assign(new FakeConnection(), { bytesRead: 50 })
+  const [half, idle, writing, unflushed, ending, busy, stranger] = [answered(), answered(), answered(), answered(), answered(), answered(), answered()]
+  for (const connection of [half, idle, writing, unflushed, ending, busy]) connections.add(connection)
+  writing._httpMessage = {}
+  unflushed.writableLength = 1
+  ending.writableEnded = true
+  connections.begin(busy)
+  const unasked = [idle, writing, unflushed, ending, busy, stranger]
+  connections.close()
+  connections.closeIdle(unasked)
+  assert.deepEqual([half, ...unasked].map(({ destroyed }) => destroyed), [false, true, false, false, false, false, false])
+  writing._httpMessage = null
+  connections.closeIdle(unasked)
+  assert.equal(writing.destroyed, true)
 })
 
 test('connections that nobody added are left alone', () => {
