@@ -2,9 +2,12 @@
 import type { FastifyInstance } from 'fastify'
 import fp from 'fastify-plugin'
 import { readSurge, type SurgeOptions } from './options.ts'
-import { admissionOf } from './shared/admission.ts'
+import { admissionOf, type Admission } from './shared/admission.ts'
 import { nearest, unknownKey } from './shared/check.ts'
 import { claim } from './shared/define-plugin.ts'
+import { listEarlyRoutes } from './shared/early-routes.ts'
+import { Clash } from './shared/errors.ts'
+import { routeOf } from './shared/route.ts'
 import { setSuiteState } from './shared/suite-state.ts'
 import { ROUTE_KEYS, suite, type SuiteKey } from './suite.ts'
 
@@ -54,6 +57,8 @@ declare module 'fastify' {
 async function surge (app: FastifyInstance, input: SurgeOptions): Promise<void> {
   const { switches, dryRun, onRefused, routes } = readSurge(input)
   claim(app, 'fastify-surge', 'Register it once; its plugins can be configured by route, or registered alone.')
+  if (app.hasDecorator('surge')) throw new Clash('fastify-surge adds `app.surge`, which exists already: remove the plugin that decorates it.')
+  listEarlyRoutes(app, 'admission only, no compression, ETag or jsonStream')
   setSuiteState(app, { dryRun, onRefused, routes })
   const admission = admissionOf(app)
   app.decorate('surge', {
@@ -76,9 +81,16 @@ async function surge (app: FastifyInstance, input: SurgeOptions): Promise<void> 
   })
   app.addHook('onReady', async function surgeUnmatchedOverrides () {
     for (const route of Object.keys(routes)) {
+      checkOverride(admission, route)
       if (!isDeclared(app, route)) app.log.warn(`routes[${JSON.stringify(route)}] of fastify-surge matches no declared route`)
     }
   })
+}
+
+/** Also of a route that is declared nowhere yet, or was before the suite loaded. */
+function checkOverride (admission: Admission, route: string): void {
+  const [url, method = 'GET'] = route.split(' ').reverse() as [string, string?]
+  admission.checkRoute(routeOf({ url, method }))
 }
 
 function isDeclared (app: FastifyInstance, route: string): boolean {

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { test, type TestContext } from 'node:test'
 import Fastify, { type FastifyInstance } from 'fastify'
-import surge, { problemJson, serverOptions, type SurgeOptions } from '../plugins/index.ts'
+import surge, { compression, concurrency, deadline, lifecycle, metrics, problemJson, profiling, serverOptions, type SurgeOptions } from '../plugins/index.ts'
 import { RawClient, deferred, eventually, listen } from './support/raw-http.ts'
 
 interface Line { level: number, msg: string, [key: string]: unknown }
@@ -139,6 +139,22 @@ test('routes declared earlier are admitted, and one warning lists them', async t
   assert.deepEqual(more, [])
 })
 
+test('a plugin alone warns of routes declared earlier where they go without it, and never of its own', async t => {
+  for (const [name, plugin, expected] of [
+    ['compression', compression, [/^1 route was declared before fastify-surge loaded and gets no compression or ETag: GET \/early\./]],
+    ['deadline', deadline, []], ['concurrency', concurrency, []], ['lifecycle', lifecycle, []], ['metrics', metrics, []], ['profiling', profiling, []]
+  ] as const) {
+    const lines: Line[] = []
+    const app = Fastify(serverOptions({ logger: { level: 'info', stream: { write: (line: string) => { lines.push(JSON.parse(line)) } } } }))
+    t.after(() => app.close())
+    app.get('/early', async () => 'ok')
+    await app.register(plugin as any)
+    await app.ready()
+    assert.equal(warnings(lines).length, expected.length, name)
+    for (const [at, warning] of expected.entries()) assert.match(warnings(lines)[at]!, warning)
+  }
+})
+
 test('a register() that nobody awaited still admits the routes declared behind it', async () => {
   const app = Fastify()
   app.register(surge)
@@ -153,6 +169,24 @@ test('a bad config of a route declared earlier costs its clients nothing, and is
   assert.equal((await app.inject('/early')).statusCode, 200)
   assert.equal((await app.inject('/early')).statusCode, 200)
   assert.equal(lines.filter(({ level }) => level === 50).length, 1)
+})
+
+test('an override that cannot be used fails at boot, also of a route that nobody has declared', async () => {
+  for (const [routes, message] of [
+    [{ '/x': { deadline: 'junk' } }, /`config\.deadline of GET \/x` .*got 'junk'/],
+    [{ 'POST /x': { concurrency: 'nowhere' } }, /`config\.concurrency of POST \/x` .*got 'nowhere'/],
+    [{ '/x': { rateLimit: { mx: 3 } } }, /Did you mean `max`/]
+  ] as const) {
+    const app = Fastify()
+    await app.register(surge, { rateLimit: true, routes: routes as any })
+    await assert.rejects(async () => { await app.ready() }, { code: 'FST_SURGE_BAD_OPTION', message })
+  }
+})
+
+test('a name that is taken is an error that says so', async () => {
+  const app = Fastify()
+  app.decorate('surge', {} as any)
+  await assert.rejects(async () => { await app.register(surge) }, { code: 'FST_SURGE_CLASH', message: /app\.surge/ })
 })
 
 test('routes overrides what another plugin declares, by url and by method', async t => {

@@ -4,6 +4,7 @@ import { Readable } from 'node:stream'
 import type { FastifyInstance, FastifyReply, RouteOptions as FastifyRoute } from 'fastify'
 import type { FastifyCompressOptions } from '@fastify/compress'
 import { definePlugin } from '../shared/define-plugin.ts'
+import { listEarlyRoutes } from '../shared/early-routes.ts'
 import { Clash } from '../shared/errors.ts'
 import { instrumentsOf } from '../shared/instruments.ts'
 import { watchForLater } from '../shared/late-clash.ts'
@@ -168,6 +169,7 @@ function letLaterCompressPass (app: FastifyInstance): void {
 }
 
 function attach (app: FastifyInstance, representations: Representations, options: ResolvedOptions, suite: SuiteState): void {
+  listEarlyRoutes(app, 'no compression or ETag')
   refuseTaken(app)
   representations.savings.register(instrumentsOf(app), representations.cache)
   app.decorateReply('compress', compress)

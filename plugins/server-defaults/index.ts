@@ -8,7 +8,7 @@ import { definePlugin } from '../shared/define-plugin.ts'
 import { addNodeOptions, listenersOf, optionsOf } from '../shared/fastify-internals.ts'
 import { RefusalLog } from '../shared/telemetry.ts'
 import { ListenerGuard } from './listener-guard.ts'
-import { defaults, readServerDefaults, type GivenServerDefaults, type Http2Limits, type ServerDefaultsOptions } from './options.ts'
+import { checkTimeouts, defaults, readServerDefaults, type GivenServerDefaults, type Http2Limits, type ServerDefaultsOptions } from './options.ts'
 import { serverOptions } from './server-options.ts'
 import { applySettings, type Listener } from './settings.ts'
 import { unsafeSettings } from './warnings.ts'
@@ -49,6 +49,7 @@ export default definePlugin<ServerDefaultsOptions, GivenServerDefaults, null>({
   create (app, given, { dryRun }) {
     const server = app.server as Listener
     for (const conflict of applySettings(server, given, defaults)) app.log.warn(conflict)
+    checkTimeouts(server.headersTimeout ?? undefined, server.requestTimeout ?? undefined)
     // Read once, when a listener begins to listen: too late for the hook below.
     addNodeOptions(app, { connectionsCheckingInterval: given.checkInterval ?? defaults.checkInterval })
 

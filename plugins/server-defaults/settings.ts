@@ -46,6 +46,7 @@ export function applySettings (listener: Listener, given: Settings, defaults: Se
     }
   }
   const { requestTimeout, headersTimeout } = listener
-  if (requestTimeout && headersTimeout && headersTimeout > requestTimeout) listener.headersTimeout = requestTimeout
+  const asked = headersTimeout !== defaults.headersTimeout || given.headersTimeout !== undefined
+  if (requestTimeout && headersTimeout && headersTimeout > requestTimeout && !asked) listener.headersTimeout = requestTimeout
   return conflicts
 }

@@ -7,7 +7,6 @@
 //   after that     answered (onSend) ─▶ head (first byte) ─▶ close (reply or socket, once)
 import type { FastifyInstance, FastifyReply, FastifyRequest, RouteOptions } from 'fastify'
 import { systemClock, type Clock } from './clock.ts'
-import { listEarlyRoutes } from './early-routes.ts'
 import { configOf } from './fastify-internals.ts'
 import { instrumentsOf } from './instruments.ts'
 import { leavesRefusals } from './refusal.ts'
@@ -156,7 +155,6 @@ export function admissionOf (app: FastifyInstance, clock: Clock = systemClock): 
   }
 
   leavesRefusals(surgeAnswered)
-  listEarlyRoutes(app)
   app.addHook('onRequest', surgeAdmission)
   if (!enclosed) app.addHook('onSend', surgeAnswered)
   app.addHook('onRoute', surgeCheckRoute)

@@ -1,11 +1,14 @@
-// Names the routes that were declared before the suite loaded: they get admission only, and a server that
-// believes otherwise would run unprotected without a word (fastify-rate-limit#292, #362).
+// Names the routes that were declared before what hangs on `onRoute` loaded: they get admission only, and a server that
+// believes otherwise would run without it and without a word (fastify-rate-limit#292, #362).
 import type { FastifyInstance } from 'fastify'
 
 const kListed = Symbol.for('fastify-surge.early-routes')
 
-/** Warns once an app, at the first plugin that loads. */
-export function listEarlyRoutes (app: FastifyInstance): void {
+/**
+ * Warns once an app, at the umbrella or at the first plugin of those that came too late for a route.
+ * @param lost what those routes go without
+ */
+export function listEarlyRoutes (app: FastifyInstance, lost: string): void {
   const scope = app as unknown as Record<symbol, true | undefined>
   if (scope[kListed]) return
   scope[kListed] = true
@@ -13,7 +16,7 @@ export function listEarlyRoutes (app: FastifyInstance): void {
   if (routes.length === 0) return
   app.log.warn(
     { routes },
-    `${routes.length} route${routes.length === 1 ? ' was' : 's were'} declared before fastify-surge loaded and ${routes.length === 1 ? 'gets' : 'get'} admission only, no compression, ETag or jsonStream: ${routes.join(', ')}. ` +
+    `${routes.length} route${routes.length === 1 ? ' was' : 's were'} declared before fastify-surge loaded and ${routes.length === 1 ? 'gets' : 'get'} ${lost}: ${routes.join(', ')}. ` +
     'Declare routes behind `await app.register(surge)`.'
   )
 }

@@ -122,6 +122,19 @@ test('bad options fail at boot', async () => {
   await assert.rejects(boot(undefined, { headersTimeout: 20_000, requestTimeout: 5_000 }), { message: /headersTimeout/ })
 })
 
+test('a header that may take longer than its request is an error wherever the two were set, and lowered where nobody asked for it', async t => {
+  for (const [server, options] of [
+    [{ requestTimeout: 5_000 }, { headersTimeout: 6_000 }],
+    [{ requestTimeout: 5_000, http: { headersTimeout: 6_000 } }, {}],
+    [{ http: { headersTimeout: 30_000 } }, { requestTimeout: 10_000 }]
+  ] as const) {
+    await assert.rejects(boot(server as FastifyServerOptions, options), { code: 'FST_SURGE_BAD_OPTION', message: /`headersTimeout` to be at most `requestTimeout`/ })
+  }
+  const { app } = await boot({ requestTimeout: 5_000 }, {})
+  t.after(() => app.close())
+  assert.equal(app.server.headersTimeout, 5_000)
+})
+
 test('one server has one set of defaults: the same again is shared, another is an error that names both', async () => {
   const app = Fastify(serverOptions())
   app.register(async child => { await child.register(serverDefaults, { maxConnections: 10 }) })
