@@ -165,7 +165,7 @@ function readRouteKeys (input: unknown, path: string): RouteGate {
     for (const key of Object.keys(input)) {
       const option = key in routeRules ? undefined : nearest(key, Object.keys(gateRules))
       if (option !== undefined) {
-        throw unknownKey(`${path}.${key}`, key, Object.keys(gateRules), `A gate's \`${option}\` is declared once, in the plugin's options, and the route names the gate: concurrency: { groups: { name: { ${option}: … } } } and config: { concurrency: 'name' }.`)
+        throw unknownKey(`${path}.${key}`, key, Object.keys(option === key ? routeRules : gateRules), `A gate's \`${option}\` is declared once, in the plugin's options, and the route names the gate: concurrency: { groups: { name: { ${option}: … } } } and config: { concurrency: 'name' }.`, input[key])
       }
     }
   }

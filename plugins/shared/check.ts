@@ -9,6 +9,8 @@ export interface Rule {
   expects: string
   accepts: (value: unknown) => boolean
   read?: (value: any, path: string) => unknown
+  /** The words that it accepts, for a word that is nearly one. */
+  words?: readonly string[]
 }
 
 export type Rules<T> = { [K in keyof Required<T>]: Rule }
@@ -54,14 +56,15 @@ export const anything: Rule = { expects: 'anything', accepts: () => true }
 export function oneOf (...values: unknown[]): Rule {
   const shown = values.map(show)
   const last = shown.pop()
-  return { expects: shown.length === 0 ? `${last}` : `${shown.join(', ')} or ${last}`, accepts: value => values.includes(value) }
+  return { expects: shown.length === 0 ? `${last}` : `${shown.join(', ')} or ${last}`, accepts: value => values.includes(value), words: values.filter(value => typeof value === 'string') }
 }
 
 /** A list of some of these values, at least one, none twice. */
 export function listOf (...values: string[]): Rule {
   return {
     expects: `a list of ${values.map(show).join(', ')}, each once at most`,
-    accepts: value => Array.isArray(value) && value.length > 0 && new Set(value).size === value.length && value.every(item => values.includes(item))
+    accepts: value => Array.isArray(value) && value.length > 0 && new Set(value).size === value.length && value.every(item => values.includes(item)),
+    words: values
   }
 }
 
@@ -69,6 +72,7 @@ export function either (...rules: Rule[]): Rule {
   return {
     expects: rules.map(rule => rule.expects).join(', or '),
     accepts: value => rules.some(rule => rule.accepts(value)),
+    words: rules.flatMap(({ words = [] }) => words),
     read: (value, path) => {
       const rule = rules.find(rule => rule.accepts(value))
       return rule?.read ? rule.read(value, path) : value
@@ -96,7 +100,7 @@ export function readOptions<T extends object> (path: string, input: unknown, rul
   for (const key of Object.keys(input)) {
     if (FASTIFY_OWN.has(key) && !(key in rules)) continue
     const rule = (rules as Record<string, Rule>)[key]
-    if (rule === undefined || !Object.hasOwn(rules, key)) throw unknownKey(`${path}.${key}`, key, Object.keys(rules))
+    if (rule === undefined || !Object.hasOwn(rules, key)) throw unknownKey(`${path}.${key}`, key, Object.keys(rules), '', input[key])
     if (input[key] === undefined) continue
     options[key] = readValue(`${path}.${key}`, input[key], rule)
   }
@@ -105,15 +109,23 @@ export function readOptions<T extends object> (path: string, input: unknown, rul
 
 /** @throws FST_SURGE_BAD_OPTION when `rule` does not accept `value`. */
 export function readValue (path: string, value: unknown, rule: Rule): unknown {
-  if (!rule.accepts(value)) throw new BadOption(`Expected \`${path}\` to be ${rule.expects}, got ${show(value)}`)
+  if (!rule.accepts(value)) {
+    const near = nearestWord(value, rule.words)
+    throw new BadOption(`Expected \`${path}\` to be ${rule.expects}, got ${show(value)}${near === undefined ? '' : `. Did you mean ${show(near)}?`}`)
+  }
   return rule.read ? rule.read(value, path) : value
 }
 
+function nearestWord (value: unknown, words: readonly string[] = []): string | undefined {
+  const strange = [value].flat().find(word => typeof word === 'string' && !words.includes(word))
+  return strange === undefined ? undefined : nearest(strange as string, [...words])
+}
+
 /** The error for a key that nobody knows, with the nearest name that somebody does. */
-export function unknownKey (path: string, key: string, known: string[], hint = '') {
+export function unknownKey (path: string, key: string, known: string[], hint = '', value?: unknown) {
   const near = nearest(key, known)
   const advice = near === undefined ? `Known: ${known.join(', ')}.` : `Did you mean \`${near}\`?`
-  return new BadOption(`Unknown option \`${path}\`. ${advice}${hint && ' ' + hint}`)
+  return new BadOption(`Unknown option \`${path}\`${value === undefined ? '' : `, got ${show(value)}`}. ${advice}${hint && ' ' + hint}`)
 }
 
 /** The known name within `edits`, by default a third of its length, as a typing error would leave it. */

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { boolean, bytes, either, func, integer, listOf, milliseconds, nearest, number, object, oneOf, path, readOptions, show, string, type Rule } from '../../plugins/shared/check.ts'
+import { boolean, bytes, either, func, integer, listOf, milliseconds, nearest, number, object, oneOf, path, readOptions, readValue, show, string, type Rule } from '../../plugins/shared/check.ts'
 
 interface Options { limit: number, name: string | undefined, nested: { on: boolean } }
 const rules = {
@@ -39,10 +39,19 @@ test('the error names key, value and expectation', () => {
 })
 
 test('an unknown key gets the nearest name, or the list of all', () => {
-  assert.throws(() => read({ limt: 3 }), { message: /Unknown option `thing\.limt`\. Did you mean `limit`\?/ })
+  assert.throws(() => read({ limt: 3 }), { message: /^Unknown option `thing\.limt`, got 3\. Did you mean `limit`\?$/ })
   assert.throws(() => read({ LIMIT: 3 }), { message: /Did you mean `limit`/ })
   assert.throws(() => read({ colour: 3 }), { message: /Known: limit, name, nested\./ })
   assert.throws(() => read({ nested: { onn: true } }), { message: /`thing\.nested\.onn`.*Did you mean `on`/ })
+})
+
+test('a word that is nearly one that is accepted gets it, in a list too', () => {
+  for (const [rule, value, message] of [
+    [oneOf('local', 'open', 'closed'), 'opn', /got 'opn'\. Did you mean 'open'\?$/],
+    [either(oneOf(false), listOf('gzip', 'br')), ['br', 'gzp'], /got \["br","gzp"\]\. Did you mean 'gzip'\?$/],
+    [oneOf('local', 'open'), 'nothing like it', /got 'nothing like it'$/],
+    [oneOf(0, 1), 5, /got 5$/]
+  ] as Array<[Rule, unknown, RegExp]>) assert.throws(() => readValue('thing.word', value, rule), { code: 'FST_SURGE_BAD_OPTION', message })
 })
 
 test('names of Object.prototype are no options', () => {
