@@ -6,7 +6,8 @@ import type { FastifyInstance } from 'fastify'
 import { systemClock } from '../shared/clock.ts'
 import { definePlugin } from '../shared/define-plugin.ts'
 import { addNodeOptions, listenersOf, optionsOf } from '../shared/fastify-internals.ts'
-import { RefusalLog } from '../shared/telemetry.ts'
+import { instrumentsOf } from '../shared/instruments.ts'
+import { refusals, RefusalLog } from '../shared/telemetry.ts'
 import { ListenerGuard } from './listener-guard.ts'
 import { checkTimeouts, defaults, readServerDefaults, type GivenServerDefaults, type Http2Limits, type ServerDefaultsOptions } from './options.ts'
 import { serverOptions } from './server-options.ts'
@@ -46,7 +47,7 @@ export default definePlugin<ServerDefaultsOptions, GivenServerDefaults, null>({
   read: readServerDefaults,
   perServer: true,
 
-  create (app, given, { dryRun }) {
+  create (app, given, suite) {
     const server = app.server as Listener
     for (const conflict of applySettings(server, given, defaults)) app.log.warn(conflict)
     checkTimeouts(server.headersTimeout ?? undefined, server.requestTimeout ?? undefined)
@@ -55,7 +56,9 @@ export default definePlugin<ServerDefaultsOptions, GivenServerDefaults, null>({
 
     // As they are on the listener: what was set there before holds.
     const { headersTimeout, keepAliveTimeout } = { ...defaults, ...given, ...timeoutsOf(server) }
-    const guard = new ListenerGuard({ ...defaults, ...given, headersTimeout, keepAliveTimeout, idleTimeout: idleTimeoutOf(server) }, systemClock, new RefusalLog(app.log, systemClock), dryRun)
+    const refused = new RefusalLog(app.log, systemClock)
+    instrumentsOf(app).add(refusals, add => refused.read(add))
+    const guard = new ListenerGuard({ ...defaults, ...given, headersTimeout, keepAliveTimeout, idleTimeout: idleTimeoutOf(server) }, systemClock, refused, given.dryRun ?? suite.dryRun)
     guard.watch(app.server)
     limitStreams(app, app.server, given.http2)
 

@@ -1,5 +1,5 @@
 // The limits of the server itself: what an idle, slow or greedy connection may take.
-import { either, integer, milliseconds, object, oneOf, readOptions, type Rules } from '../shared/check.ts'
+import { boolean, either, integer, milliseconds, object, oneOf, readOptions, type Rules } from '../shared/check.ts'
 import { BadOption } from '../shared/errors.ts'
 import type { MinBodyRate } from './body-rate.ts'
 
@@ -33,12 +33,14 @@ export interface ServerDefaults {
   maxPipelined: number | false
   /** Header fields of a request; more are answered 431; false for no limit. An integer ≥ 1. @default 100 */
   maxHeaders: number | false
-  /** Requests on one connection before it is closed; 0 sets no limit. @default 0 */
+  /** Requests on one connection before it is closed; 0 sets no limit. @default no limit */
   maxRequestsPerSocket: number | undefined
   /** Milliseconds after which the balancer in front drops an idle connection; a keep-alive that is no longer warns at boot. @default unknown */
   lbIdleTimeout: number | undefined
   /** Limits of HTTP/2 sessions; what is left out is at its default. */
   http2: Http2Limits
+  /** Counts and logs what the limits of this plugin would refuse or end; those of Node (`maxConnections`, the timeouts) act. @default the umbrella's, or false */
+  dryRun: boolean | undefined
 }
 
 export type ServerDefaultsOptions = Partial<Omit<ServerDefaults, 'minBodyRate' | 'http2'>> & {
@@ -62,7 +64,8 @@ export const defaults: ServerDefaults = {
   maxHeaders: 100,
   maxRequestsPerSocket: undefined,
   lbIdleTimeout: undefined,
-  http2: { maxConcurrentStreams: 100, streamResetBurst: 1_000, streamResetRate: 33 }
+  http2: { maxConcurrentStreams: 100, streamResetBurst: 1_000, streamResetRate: 33 },
+  dryRun: undefined
 }
 
 const rateRules: Rules<MinBodyRate> = { bytesPerSecond: integer(1), grace: milliseconds() }
@@ -81,7 +84,8 @@ const rules: Rules<ServerDefaults> = {
   maxHeaders: either(oneOf(false), integer(1)),
   maxRequestsPerSocket: integer(0),
   lbIdleTimeout: milliseconds(),
-  http2: object((value, path) => readOptions(path, value, http2Rules, defaults.http2))
+  http2: object((value, path) => readOptions(path, value, http2Rules, defaults.http2)),
+  dryRun: boolean
 }
 
 /** Only what the user gave, checked: what was left out must not look like a wish. */

@@ -221,7 +221,20 @@ test('a dry run counts and refuses nothing', async t => {
   const slow = (await RawClient.connect(port)).send(HALF_BODY)
   await eventually(() => lines.some(line => line.reason === 'slow_body'), 'the slow body is counted')
   assert.equal((await slow.send(`${'x'.repeat(1_000 - 8)}"}`).reply()).status, 200)
-  assert.deepEqual([...new Set(lines.filter(line => line.dryRun).map(line => line.reason))].sort(), ['connections_per_ip', 'pipeline_full', 'slow_body', 'too_many_headers'])
+  const reasons = ['connections_per_ip', 'pipeline_full', 'slow_body', 'too_many_headers']
+  assert.deepEqual([...new Set(lines.filter(line => line.dryRun).map(line => line.reason))].sort(), reasons)
+  const points = app.surgeMetrics.snapshot().find(({ instrument }) => instrument.name === 'fastify.refusals')!.points
+  assert.deepEqual(points.map(({ labels: { by, reason, dry_run: dryRun } }) => `${by} ${reason} ${dryRun}`).sort(), reasons.map(reason => `server-defaults ${reason} true`))
+})
+
+test('the plugin has a dry run of its own, which goes before the umbrella\'s', async t => {
+  const { port } = await start(t, { maxHeaders: 2, dryRun: true })
+  assert.equal((await (await RawClient.connect(port)).get('/', 'a: 1\r\nb: 2\r\n').reply()).status, 200)
+  const app = Fastify(serverOptions())
+  t.after(() => app.close())
+  await app.register(surge, { dryRun: true, serverDefaults: { maxHeaders: 2, dryRun: false } })
+  assert.equal((await (await RawClient.connect(await listen(app))).get('/', 'a: 1\r\nb: 2\r\n').reply()).status, 431)
+  assert.equal(app.surgeMetrics.snapshot().find(({ instrument }) => instrument.name === 'fastify.refusals')!.points[0]!.value, 1)
 })
 
 test('https and a serverFactory have every limit', async t => {
