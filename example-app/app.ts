@@ -18,10 +18,12 @@ export interface AppOptions {
   requestsPerMinute?: number
   /** The live page gets a load generator and a switch a protection: for this host only. */
   controls?: boolean
+  /** SIGTERM and SIGINT close the app and end the process. */
+  signals?: boolean
   logger?: FastifyServerOptions['logger']
 }
 
-export async function buildApp ({ dataDir, requestsPerMinute = 600, controls = false, logger = false }: AppOptions): Promise<FastifyInstance> {
+export async function buildApp ({ dataDir, requestsPerMinute = 600, controls = false, signals = false, logger = false }: AppOptions): Promise<FastifyInstance> {
   const store = await Store.open(dataDir)
 
   // serverOptions() adds what only Fastify's constructor can set: timeouts, and to go on serving while close() drains.
@@ -37,8 +39,11 @@ export async function buildApp ({ dataDir, requestsPerMinute = 600, controls = f
       maxConnections: 1_000
     },
     lifecycle: {
-      // /livez and /readyz are on by default. An orchestrator kills 30 s after SIGTERM; be done well before.
-      // Behind a balancer add a drainDelay, in which it sees that /readyz has turned to 503.
+      signals,
+      // /livez and /readyz are on by default. Behind a balancer leave this one out: for 5 s it sees then that /readyz has
+      // turned to 503, before anybody is sent away.
+      drainDelay: 0,
+      // An orchestrator kills 30 s after SIGTERM; be done well before.
       closeTimeout: 10_000
     },
     // The last minutes as charts, at /surge; what Prometheus scrapes is at /metrics.

@@ -16,6 +16,8 @@ const CHANGES_KEPT = 50
 
 interface Change { load?: number, protection?: string, on?: boolean }
 
+const sinceSchema = { querystring: { type: 'object', properties: { since: { type: 'number', default: 0 } } } }
+
 const changeSchema = {
   body: {
     type: 'object',
@@ -52,8 +54,8 @@ export async function controlRoutes (app: FastifyInstance): Promise<void> {
 
   app.get('/controls.js', { config }, async (_request, reply) => reply.type('text/javascript').send(await readFile(new URL('../page/controls.js', import.meta.url))))
 
-  app.get<{ Querystring: { since?: number } }>('/controls', { config }, async (request, reply) => {
-    const { since = 0 } = request.query
+  app.get<{ Querystring: { since: number } }>('/controls', { config, schema: sinceSchema }, async (request, reply) => {
+    const { since } = request.query
     reply.header('cache-control', 'no-store')
     return { load, capacity: CAPACITY, protections: app.surge.switches, seconds: seconds.filter(({ at }) => at > since), changes: changes.filter(({ at }) => at > since) }
   })

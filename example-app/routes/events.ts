@@ -1,22 +1,18 @@
 // Server-sent events: the state of the gates, each second. A client may stay for hours, so it holds no slot of a gate
 // (the plugin gives it back at the first byte), and it is sent away when the server stops.
-import { setMaxListeners } from 'node:events'
 import { Readable } from 'node:stream'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { FastifyInstance } from 'fastify'
 
 export async function eventRoutes (app: FastifyInstance): Promise<void> {
-  const stopping = new AbortController()
-  // One listener a client, and no limit to them: Node would warn of a leak at the eleventh.
-  setMaxListeners(0, stopping.signal)
   // close() waits for replies that are not complete, and these never are by themselves.
-  app.addHook('preClose', async () => { stopping.abort() })
+  const { signal } = app.lifecycle
 
   async function * ticks (): AsyncGenerator<string> {
-    while (!stopping.signal.aborted) {
+    while (!signal.aborted) {
       const gates = Object.fromEntries(app.concurrency.groups.map(group => [group, app.concurrency.stats(group)]))
       yield `event: gates\ndata: ${JSON.stringify(gates)}\n\n`
-      await sleep(1_000, undefined, { signal: stopping.signal }).catch(() => {})
+      await sleep(1_000, undefined, { signal }).catch(() => {})
     }
   }
 
