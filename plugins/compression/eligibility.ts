@@ -7,17 +7,24 @@ export type Fields = Record<string, number | string | string[] | undefined>
 /** Fastify sends a stream without a type as it is; @fastify/compress takes it for JSON, and so do we. */
 const UNTYPED = 'application/json'
 
-/** RFC 9110 section 12.5.3, RFC 9111 section 5.2.2.6 (no-transform), RFC 9530 (digests). */
-export function isEncodable (status: number, fields: Fields, isCompressible: (type: string) => boolean): boolean {
-  if (status === 204 || status === 205 || status === 206 || status === 304 || status < 200) return false
+/**
+ * Whether the representation that a reply is of, or is a part of, has others that are encoded.
+ * RFC 9110 section 12.5.3, RFC 9111 section 5.2.2.6 (no-transform), RFC 9530 (digests).
+ */
+export function isNegotiable (status: number, fields: Fields, isCompressible: (type: string) => boolean): boolean {
+  if (status === 204 || status === 205 || status === 304 || status < 200) return false
   const type = String(fields['content-type'] ?? UNTYPED).toLowerCase()
   if (type.startsWith('text/event-stream') || !isCompressible(type)) return false
   const coding = fields['content-encoding']
   if (coding !== undefined && coding !== 'identity') return false
   const control = fields['cache-control']
   if (control !== undefined && String(control).toLowerCase().includes('no-transform')) return false
-  return fields['content-range'] === undefined && fields['content-digest'] === undefined &&
-    fields['repr-digest'] === undefined && fields.digest === undefined && fields['content-md5'] === undefined
+  return fields['content-digest'] === undefined && fields['repr-digest'] === undefined && fields.digest === undefined && fields['content-md5'] === undefined
+}
+
+/** A range is one of the plain bytes. */
+export function isPart (status: number, fields: Fields): boolean {
+  return status === 206 || fields['content-range'] !== undefined
 }
 
 /** The Vary field with Accept-Encoding in it, in lower case as @fastify/compress writes it: names of fields have no case. */

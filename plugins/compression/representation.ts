@@ -6,7 +6,7 @@ import { NotAcceptable, PreconditionFailed } from '../shared/errors.ts'
 import { headersOf } from '../shared/fastify-internals.ts'
 import { leavesRefusals } from '../shared/refusal.ts'
 import { ticketOf } from '../shared/ticket.ts'
-import { isEncodable, varyByEncoding, type Fields } from './eligibility.ts'
+import { isNegotiable, isPart, varyByEncoding, type Fields } from './eligibility.ts'
 import { isCompressed, isShaped, refuse, sendNotModified, shape, unshape, type Done } from './endings.ts'
 import { encodedTag, tagOf, variants, weaken } from './entity-tag.ts'
 import { type Encoding, PLAIN } from './negotiation.ts'
@@ -86,7 +86,8 @@ export function representationHook (parts: Parts, autoHead: OnSend | undefined):
     }
     const body = whole || isStream(payload)
     // What an automatic HEAD has none of, GET has none of either.
-    const encodable = encodes && (body || (method === 'HEAD' && autoHead === undefined)) && isEncodable(status, fields, isCompressible)
+    const negotiable = encodes && (body || (method === 'HEAD' && autoHead === undefined)) && isNegotiable(status, fields, isCompressible)
+    const encodable = negotiable && !isPart(status, fields)
     const choice = encodable && body && headers['x-no-compression'] === undefined ? negotiator.choose(headers['accept-encoding'] as string | undefined) : PLAIN
     if (!choice.listed && onUnsupportedEncoding !== undefined) return sendUnsupported(request, reply, payload, done)
     if (!choice.listed && !choice.identity && retrieves && succeeds) {
@@ -109,7 +110,7 @@ export function representationHook (parts: Parts, autoHead: OnSend | undefined):
       })
       if (verdict === 'not-modified') {
         savings.notModified++
-        return sendNotModified(reply, payload, encodable, tag, done)
+        return sendNotModified(reply, payload, negotiable, tag, done)
       }
       if (verdict === 'failed') {
         savings.failed++
@@ -117,7 +118,7 @@ export function representationHook (parts: Parts, autoHead: OnSend | undefined):
       }
     }
 
-    if (encodable) reply.header('vary', varyByEncoding(fields.vary))
+    if (negotiable) reply.header('vary', varyByEncoding(fields.vary))
     if (coding === 'identity') {
       if (plain !== undefined) shape(reply, plain)
       if (versions !== undefined) keepVersion(request, reply, payload, undefined, plain, plain)

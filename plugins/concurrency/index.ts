@@ -1,6 +1,7 @@
 // Caps how many requests run at a time, in one default gate and in named ones for what is scarcer. It prevents
 // the collapse past the limit: work started for clients that will have left before it ends.
 import type { FastifyInstance, FastifyRequest } from 'fastify'
+import { withoutPort } from '../shared/address.ts'
 import { admissionOf, type Stage } from '../shared/admission.ts'
 import { integer, nearest, readValue, show } from '../shared/check.ts'
 import { systemClock } from '../shared/clock.ts'
@@ -184,7 +185,7 @@ function concurrencyStage (gates: Map<string, Gate>, options: ResolvedOptions, d
 }
 
 function ipOf (request: FastifyRequest): string {
-  return request.ip
+  return withoutPort(request.ip)
 }
 
 function makeGate (group: string, { limit, rate, maxQueue, maxWait, target = 'service', maxPerKey, orphanTimeout }: Omit<GateOptions, 'target'> & { target?: number | 'service' | undefined }): Gate {

@@ -2,13 +2,13 @@
 // request.signal are disarmed as soon as a body is read (fastify#6725, #7033). It prevents handlers that never end
 // from holding clients and slots for ever.
 import type { IncomingMessage } from 'node:http'
-import type { ServerHttp2Stream } from 'node:http2'
 import type { FastifyRequest } from 'fastify'
 import { admissionOf, type Stage } from '../shared/admission.ts'
 import { systemClock } from '../shared/clock.ts'
 import { definePlugin } from '../shared/define-plugin.ts'
 import { Clash, DeadlineExceeded } from '../shared/errors.ts'
 import { forgoHandler } from '../shared/fastify-internals.ts'
+import { streamOf } from '../shared/http2.ts'
 import { prepareRefusal } from '../shared/refusal.ts'
 import { isComplete, isInjected } from '../shared/reply-ends.ts'
 import { ticketOf, type Ticket } from '../shared/ticket.ts'
@@ -170,7 +170,8 @@ function deadlineStage ({ deadlines, counts }: Core, options: DeadlineSettings, 
 
 function hasBody (raw: IncomingMessage): boolean {
   // Bodies of HTTP/2 need no header.
-  if (raw.httpVersionMajor > 1) return (raw as unknown as { stream: ServerHttp2Stream }).stream?.endAfterHeaders === false
+  const stream = streamOf(raw)
+  if (stream !== undefined) return !stream.endAfterHeaders
   return raw.headers['content-length'] !== undefined ? raw.headers['content-length'] !== '0' : raw.headers['transfer-encoding'] !== undefined
 }
 
@@ -179,7 +180,7 @@ function hasBody (raw: IncomingMessage): boolean {
  * still reads the body would wait for ever, and its slot with it.
  */
 function endBody (raw: IncomingMessage): void {
-  if (raw.complete || raw.destroyed || raw.httpVersionMajor > 1) return
+  if (raw.complete || raw.destroyed || streamOf(raw) !== undefined) return
   raw.socket.once('close', () => raw.destroy(Object.assign(new Error('aborted'), { code: 'ECONNRESET' })))
 }
 

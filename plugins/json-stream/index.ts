@@ -7,6 +7,7 @@ import { systemClock } from '../shared/clock.ts'
 import { definePlugin } from '../shared/define-plugin.ts'
 import { BadOption, Clash, JsonContentEncoding, JsonMediaType, JsonStreamMisuse, JsonTooLarge } from '../shared/errors.ts'
 import { replaceJsonParser, validatorCompilerOf } from '../shared/fastify-internals.ts'
+import { streamOf } from '../shared/http2.ts'
 import { routeSetting, type SuiteState } from '../shared/suite-state.ts'
 import { ArrayEngine } from './array-engine.ts'
 import { BodyReader } from './body-reader.ts'
@@ -188,7 +189,7 @@ function endBody (request: FastifyRequest, reply: FastifyReply, payload: any, do
   // A reply that is a stream may be made of the body: it goes on reading.
   const isStream = typeof payload?.pipe === 'function' || typeof payload?.getReader === 'function' || payload instanceof Response
   if (body !== undefined) {
-    if (body.ends && !reply.raw.headersSent && request.raw.httpVersionMajor < 2) reply.header('connection', 'close')
+    if (body.ends && !reply.raw.headersSent && streamOf(request.raw) === undefined) reply.header('connection', 'close')
     if (!isStream) body.leave()
   }
   done(null, payload)

@@ -75,6 +75,8 @@ export class Connections {
     if (connection[kRequests] === undefined) return
     connection[kRequests]--
     connection[kRead] = connection.bytesRead
+    // The app wrote its own head, which keeps it.
+    if (connection[kEnding] && !connection.writableEnded) connection[kEnding] = false
     if (this.#closing) destroyIdle(connection)
   }
 

@@ -10,6 +10,7 @@ import { definePlugin } from '../shared/define-plugin.ts'
 import { BadOption, Clash } from '../shared/errors.ts'
 import { listenersOf, optionsOf } from '../shared/fastify-internals.ts'
 import { EXEMPT } from '../shared/route.ts'
+import { asksForUpgrade, streamOf } from '../shared/http2.ts'
 import { sidePathsOf } from '../shared/side-paths.ts'
 import { drainChannel } from '../shared/telemetry.ts'
 import type { Ticket } from '../shared/ticket.ts'
@@ -153,7 +154,7 @@ function isReady ({ drain, saturation }: Core): boolean {
 
 /** Upgrades and event streams. What else was begun by hand may be a download, which is cut by nothing but the deadline. */
 function lasts ({ request, reply }: Ticket): boolean {
-  if (request.raw.headers.upgrade !== undefined) return true
+  if (asksForUpgrade(request.raw)) return true
   // Headers that were handed to writeHead() are in the head only.
   const { raw } = reply as { raw: typeof reply.raw & { _header?: string } }
   return String(reply.getHeader('content-type') ?? /^content-type: *(.*)$/im.exec(raw._header ?? '')?.[1]).startsWith('text/event-stream')
@@ -162,8 +163,9 @@ function lasts ({ request, reply }: Ticket): boolean {
 /** Ends a reply that lasts, with its connection, or with its stream in HTTP/2. */
 function endReply ({ closed, request: { raw } }: Ticket): void {
   if (closed) return
-  if (raw.httpVersionMajor === 1) raw.socket.destroySoon()
-  else (raw as unknown as { stream: { close: () => void } }).stream.close()
+  const stream = streamOf(raw)
+  if (stream === undefined) raw.socket.destroySoon()
+  else stream.close()
 }
 
 function declareProbe (app: FastifyInstance, probe: Probe, options: Lifecycle): void {
@@ -191,7 +193,7 @@ function lifecycleStage (core: Core): Stage<{ probe: Probe | undefined }> {
 
   /** Streams of HTTP/2 are their session's business, whose socket they show as theirs; inject() has none once it is over. */
   function socketOf ({ request: { raw } }: Ticket): Socket | null {
-    return raw.httpVersionMajor === 1 ? raw.socket : null
+    return streamOf(raw) === undefined ? raw.socket : null
   }
 
   function begin (ticket: Ticket): boolean {
@@ -221,7 +223,13 @@ function lifecycleStage (core: Core): Stage<{ probe: Probe | undefined }> {
       if (!drain.draining) return
       const socket = socketOf(ticket)
       // Node writes `Connection: close` by it; HTTP/2 has no such thing.
-      if (socket !== null && connections.mayEnd(socket)) ticket.reply.raw.shouldKeepAlive = false
+      if (socket !== null && connections.mayEnd(socket)) {
+        const { raw } = ticket.reply
+        raw.shouldKeepAlive = false
+        // The app's own field would keep it, and what is asked on it after that would wait for ever.
+        if (ticket.reply.hasHeader('connection')) ticket.reply.header('connection', 'close')
+        if (raw.hasHeader('connection')) raw.setHeader('connection', 'close')
+      }
     },
 
     close (ticket) {

@@ -55,6 +55,7 @@ export class SideListener {
 
 /** Ends a reply with a JSON body that says no more than its status. */
 export function answer (response: http.ServerResponse, status: number, body = JSON.stringify({ statusCode: status, error: http.STATUS_CODES[status] })): void {
-  response.writeHead(status, { 'content-type': 'application/json; charset=utf-8', 'cache-control': 'no-store', 'content-length': Buffer.byteLength(body) })
+  // One client could keep all of its connections else, a blank line now and then, and nobody else would be answered.
+  response.writeHead(status, { connection: 'close', 'content-type': 'application/json; charset=utf-8', 'cache-control': 'no-store', 'content-length': Buffer.byteLength(body) })
   response.end(body)
 }

@@ -31,7 +31,7 @@ function quality (accept: string, type: RegExp): number {
 }
 
 /** Without the `_total` of a counter, as OpenMetrics names the family. */
-export function familyName ({ name, unit }: Instrument): string {
+function familyName ({ name, unit }: Instrument): string {
   const base = name.replaceAll('.', '_')
   return unit === undefined || base.endsWith(`_${UNITS[unit]}`) ? base : `${base}_${UNITS[unit]}`
 }

@@ -14,8 +14,8 @@ export const NO_STATUS = 0
 const METHODS = new Set(['CONNECT', 'DELETE', 'GET', 'HEAD', 'OPTIONS', 'PATCH', 'POST', 'PUT', 'TRACE'])
 const OTHER = '_OTHER'
 
-export const requestDuration: Instrument = { name: 'http.server.request.duration', type: 'histogram', unit: 's', help: 'Time from arrival to the last byte of the reply, or to the leaving of the client' }
-export const activeRequests: Instrument = { name: 'http.server.active_requests', type: 'gauge', help: 'Requests that have arrived and not ended' }
+const requestDuration: Instrument = { name: 'http.server.request.duration', type: 'histogram', unit: 's', help: 'Time from arrival to the last byte of the reply, or to the leaving of the client' }
+const activeRequests: Instrument = { name: 'http.server.active_requests', type: 'gauge', help: 'Requests that have arrived and not ended' }
 export const aborted: Instrument = { name: 'fastify.request.aborted', type: 'counter', help: 'Requests whose client left before the reply was complete' }
 
 /** One method of one route. */

@@ -40,9 +40,6 @@ export class Claims<Request extends { ip: string | undefined }> {
     this.#allowed = allowList === undefined || typeof allowList === 'function' ? allowList : listed(allowList, addressKey)
   }
 
-  /** The policies by what is known at boot; a function counts as unknown. */
-  get policies (): readonly Policy[] | undefined { return this.#policies }
-
   /** Undefined for who is on the allow list. */
   of (request: Request): Maybe<Claim | undefined> {
     const key = this.keyOf(request)

@@ -27,7 +27,7 @@ function isIoredis (client: any): boolean {
 }
 
 /** The two ways in which clients take a script. It is sent whole where the server does not have it: restarted, flushed, failed over. */
-export function runnerOf (client: any): Run {
+function runnerOf (client: any): Run {
   const [bySha, whole]: Run[] = isNodeRedis(client)
     ? [(key, args) => client.evalSha(SCRIPT_SHA, { keys: [key], arguments: args }), (key, args) => client.eval(SCRIPT, { keys: [key], arguments: args })]
     : [(key, args) => client.evalsha(SCRIPT_SHA, 1, key, ...args), (key, args) => client.eval(SCRIPT, 1, key, ...args)]

@@ -5,6 +5,7 @@ import { constants, type Http2Session, type ServerHttp2Stream } from 'node:http2
 import type { Socket } from 'node:net'
 import type { Clock } from '../shared/clock.ts'
 import { DuplicateHost, HandshakeTimeout, IdleConnection, PipelineFull, SlowBody, StreamResets, TooManyConnections, TooManyHeaders, WriteStalled } from '../shared/errors.ts'
+import { streamOf } from '../shared/http2.ts'
 import { jitteredRetryAfter, prepareRefusal, type Refusal } from '../shared/refusal.ts'
 import type { RefusalLog } from '../shared/telemetry.ts'
 import { closeAfter, dropFurtherRequests } from '../shared/unread-body.ts'
@@ -150,7 +151,12 @@ export class ListenerGuard {
     } as typeof emit
   }
 
-  #passesUpgrade (req: IncomingMessage, socket: Socket): boolean {
+  #passesUpgrade (req: IncomingMessage, socket: Socket & { _httpMessage?: unknown }): boolean {
+    // Behind a reply that is not out. Node lets go of the connection, so that reply would wait for ever to be written on, and its slot with it.
+    if (socket._httpMessage) {
+      socket.destroy()
+      return false
+    }
     const refusal = refusalOf(this.#inspect(req))
     if (refusal === undefined || !this.#refuses(refusal)) return true
     // Nobody else hears of its errors, and a reset that is not heard ends the process.
@@ -161,7 +167,8 @@ export class ListenerGuard {
   }
 
   #passes (req: IncomingMessage, res: ServerResponse): boolean {
-    if (req.httpVersionMajor === 1) {
+    const stream = streamOf(req)
+    if (stream === undefined) {
       const connection = (req.socket as WatchedSocket)[kWatched]
       if (connection !== undefined) connection.asked = true
       const { maxPipelined } = this.#limits
@@ -173,14 +180,13 @@ export class ListenerGuard {
         return false
       }
       if (verdict === 'ignored' && !this.#dryRun) return false
-    } else if (this.#isFlooded(req)) {
+    } else if (this.#isFlooded(stream)) {
       return false
     }
     return this.#passesHead(req, res)
   }
 
-  #isFlooded (req: IncomingMessage): boolean {
-    const { session } = (req as unknown as { stream: ServerHttp2Stream }).stream
+  #isFlooded ({ session }: ServerHttp2Stream): boolean {
     return session !== undefined && this.#sessions.get(session)?.wire.flooded === true
   }
 
@@ -192,7 +198,7 @@ export class ListenerGuard {
   #passesHead (req: IncomingMessage, res: ServerResponse): boolean {
     const found = this.#inspect(req)
     // Bodies of HTTP/2 are their streams' business; one that waits for 100 Continue is not on its way.
-    if (found & HAS_BODY && req.httpVersionMajor === 1 && !(res as { _expect_continue?: boolean })._expect_continue) process.nextTick(expectBody, req, this.#clock)
+    if (found & HAS_BODY && streamOf(req) === undefined && !(res as { _expect_continue?: boolean })._expect_continue) process.nextTick(expectBody, req, this.#clock)
     const refusal = refusalOf(found)
     if (refusal === undefined || !this.#refuses(refusal)) return true
     refuse(req, res, refusal)
@@ -203,7 +209,7 @@ export class ListenerGuard {
     // The app has a mind of its own about it.
     if (listener.listenerCount('checkContinue') > 1) return
     holdContinue(req, res, () => {
-      if (req.httpVersionMajor === 1) expectBody(req, this.#clock)
+      if (streamOf(req) === undefined) expectBody(req, this.#clock)
     })
     listener.emit('request', req, res)
   }
@@ -227,7 +233,7 @@ function expectBody (req: IncomingMessage, clock: Clock): void {
 
 /** Fastify has not seen the request, so there is no reply to shape: the body is ours and the connection ends. */
 function refuse (req: IncomingMessage, res: ServerResponse, { statusCode, retryAfter, body }: Refusal): void {
-  if (req.httpVersionMajor === 1) closeAfter(req, res)
+  if (streamOf(req) === undefined) closeAfter(req, res)
   if (retryAfter !== undefined) res.setHeader('retry-after', jitteredRetryAfter(retryAfter))
   res.writeHead(statusCode, { 'content-type': 'application/json; charset=utf-8', 'cache-control': 'no-store', 'content-length': Buffer.byteLength(body) })
   res.end(req.method === 'HEAD' ? undefined : body)

@@ -26,10 +26,6 @@ export class Sweep {
     this.#afterPoll = afterPoll
   }
 
-  get size (): number {
-    return this.#members.size
-  }
-
   add (member: Swept): void {
     this.#members.push(member)
     if (this.#timer === undefined) this.#wait()

@@ -19,7 +19,7 @@ export type Rules<T> = { [K in keyof Required<T>]: Rule }
 const FASTIFY_OWN = new Set(['prefix', 'logLevel', 'logSerializers'])
 
 /** setTimeout fires at once above this, so no duration may exceed it. */
-export const MAX_TIMEOUT_MS = 2 ** 31 - 1
+const MAX_TIMEOUT_MS = 2 ** 31 - 1
 
 export function integer (min: number, max = Number.MAX_SAFE_INTEGER): Rule {
   return {

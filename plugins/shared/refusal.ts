@@ -2,6 +2,7 @@
 // a line each, because past the limit the cost of saying no decides the goodput.
 import { STATUS_CODES } from 'node:http'
 import type { FastifyReply, FastifyRequest } from 'fastify'
+import { streamOf } from './http2.ts'
 import { hasNoHeaders, mayHaveTrailers, onSendHooksOf } from './fastify-internals.ts'
 
 const JSON_TYPE = 'application/json; charset=utf-8'
@@ -62,7 +63,7 @@ export function leavesRefusals<Hook extends object> (hook: Hook): Hook {
 /** No hook of the app's would see the reply, so it need not pass Fastify: a tenth of what a request costs. */
 function isUnseen (request: FastifyRequest, reply: FastifyReply): boolean {
   // Of HEAD, and of a stream of HTTP/2, Fastify knows what to leave out.
-  if (request.raw.httpVersionMajor !== 1 || request.raw.method === 'HEAD' || mayHaveTrailers(reply)) return false
+  if (streamOf(request.raw) !== undefined || request.raw.method === 'HEAD' || mayHaveTrailers(reply)) return false
   const hooks = onSendHooksOf(request)
   if (hooks === undefined) return false
   for (const hook of hooks) if ((hook as any)[kLeavesRefusals] !== true) return false

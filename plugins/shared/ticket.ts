@@ -5,6 +5,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import type { Clock } from './clock.ts'
 import type { Trace } from './histogram.ts'
+import { asksForUpgrade } from './http2.ts'
 import { sendRefusal, writeRefusal, type Refusal } from './refusal.ts'
 import { endWithReply, unwatchPipelined, watchPipelined } from './reply-ends.ts'
 import type { RouteFacts } from './route.ts'
@@ -145,7 +146,7 @@ export class Ticket {
       this.#pipelined = true
       watchPipelined(raw.socket, this)
     }
-    if (raw.headers.upgrade !== undefined) watchHijack(this)
+    if (asksForUpgrade(raw)) watchHijack(this)
     if (raw.upgrade === true) endWithReply(res)
   }
 

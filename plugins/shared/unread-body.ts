@@ -10,11 +10,12 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import { constants, type ServerHttp2Stream } from 'node:http2'
 import type { Socket } from 'node:net'
+import { streamOf } from './http2.ts'
 
 /** A body up to this size that stays unread does not end its connection: closing each would churn a balancer's pool. */
-export const UNREAD_BODY_KEPT_BYTES = 64 * 1024
+const UNREAD_BODY_KEPT_BYTES = 64 * 1024
 /** Milliseconds that a connection is kept open behind its last reply, for its client to read it. */
-export const LINGER_MS = 1_000
+const LINGER_MS = 1_000
 
 /** True when answering now leaves so much of the request's body unread that the connection has to end with the reply. */
 export function leavesTooMuchUnread (req: IncomingMessage): boolean {
@@ -24,15 +25,16 @@ export function leavesTooMuchUnread (req: IncomingMessage): boolean {
 
 /** To be called before the head of an error reply is written. */
 export function endUnreadBody (req: IncomingMessage, res: ServerResponse): void {
-  if (req.httpVersionMajor > 1) resetAfter(req)
+  const stream = streamOf(req)
+  if (stream !== undefined) resetAfter(req, stream)
   else if (leavesTooMuchUnread(req)) closeAfter(req, res)
 }
 
 /** Node does this where nothing of the body was read, and takes the rest of one that was begun to its end. */
-function resetAfter (req: IncomingMessage): void {
+function resetAfter (req: IncomingMessage, stream: ServerHttp2Stream): void {
   if (req.complete) return
-  const { stream } = req as unknown as { stream: ServerHttp2Stream }
-  stream.once('finish', () => stream.close(constants.NGHTTP2_NO_ERROR))
+  // The frame that ends the reply goes out two turns of the loop after this event; a reset before it is one of an incomplete reply.
+  stream.once('finish', () => setImmediate(() => setImmediate(() => stream.close(constants.NGHTTP2_NO_ERROR))))
 }
 
 /** Makes `res` the last reply of its connection, whose client may be sending still. */

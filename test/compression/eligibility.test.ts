@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { isEncodable, varyByEncoding } from '../../plugins/compression/eligibility.ts'
+import { isNegotiable, isPart, varyByEncoding } from '../../plugins/compression/eligibility.ts'
 
 function encodable (status: number, fields: Record<string, string | string[]>): boolean {
-  return isEncodable(status, fields, type => !type.startsWith('image/'))
+  return isNegotiable(status, fields, type => !type.startsWith('image/')) && !isPart(status, fields)
 }
 
 test('a reply with a compressible type is encodable, whatever its status', () => {

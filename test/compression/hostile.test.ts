@@ -92,6 +92,9 @@ test('event streams stay plain in whatever letters their type is written, and a 
   const part = await app.inject({ url: '/part', headers: { ...gzip, 'if-none-match': '"v1"' } })
   assert.equal(part.statusCode, 304)
   assert.equal(part.headers['content-range'], undefined)
+  // RFC 9110 section 15.3.7: the fields that the 200 would have. A cache would mix up what it keeps of both else.
+  assert.equal(part.headers.vary, 'accept-encoding')
+  assert.equal((await app.inject({ url: '/part', headers: gzip })).headers.vary, 'accept-encoding')
 })
 
 test('fields of a request that make no sense get plain bytes, and long ones are read once', async t => {

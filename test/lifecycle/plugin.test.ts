@@ -60,6 +60,39 @@ test('draining takes readiness away, not liveness, and goes on serving with Conn
   await client.closed
 })
 
+test('a reply that says keep-alive by itself ends its connection too while the server drains; one that cannot be kept from it keeps it', async t => {
+  const { app, port } = await serve(t, {}, app => {
+    app.get('/field', async (_request, reply) => { reply.header('connection', 'keep-alive'); return 'ok' })
+    app.get('/raw', (_request, reply) => { reply.hijack(); reply.raw.writeHead(200, { connection: 'keep-alive', 'content-length': 2 }).end('ok') })
+  })
+  await app.lifecycle.drain()
+  const field = (await RawClient.connect(port)).get('/field')
+  assert.equal((await field.reply()).headers.connection, 'close')
+  await field.closed
+  const raw = (await RawClient.connect(port)).get('/raw')
+  assert.equal((await raw.reply()).headers.connection, 'keep-alive')
+  assert.equal((await raw.get('/field').reply()).body, 'ok')
+})
+
+test('a download of a client that would like h2c is no upgrade: close() waits for it, and its slot is taken', async t => {
+  const gate = deferred()
+  const { app, port } = await serve(t, { closeTimeout: 3_600_000 }, async app => {
+    app.get('/', async (_request, reply) => {
+      reply.hijack()
+      reply.raw.writeHead(200, { 'content-length': 5 }).write('01')
+      await gate.promise
+      reply.raw.end('234')
+    })
+  })
+  const client = (await RawClient.connect(port)).get('/', 'Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABk\r\n')
+  await client.until(received => received.includes('01'))
+  const closed = app.close()
+  await eventually(() => app.lifecycle.signal.aborted, 'drained')
+  gate.resolve()
+  assert.equal((await client.reply()).body, '01234')
+  await closed
+})
+
 test('not ready before the app is', async () => {
   const app = Fastify()
   await app.register(lifecycle)
@@ -329,12 +362,17 @@ test('probes on a port of their own, and other paths that a plugin puts there; n
     assert.equal(side.served, true)
     side.handlers.set('/metrics', (_request, response) => response.end('m 1'))
   })
-  const probes = await RawClient.connect(app.lifecycle.port!)
-  for (const [path, status, body] of [['/livez', 200, '{"status":"ok"}'], ['/readyz?x', 200, '{"status":"ok"}'], ['/metrics', 200, 'm 1'], ['/', 404, '{"statusCode":404,"error":"Not Found"}']] as const) {
-    const reply = await probes.get(path).reply()
-    assert.deepEqual([reply.status, reply.body], [status, body])
+  // A connection each: one client could keep all that there are.
+  const ask = async (send: (client: RawClient) => void) => {
+    const client = await RawClient.connect(app.lifecycle.port!)
+    send(client)
+    return await client.reply()
   }
-  assert.equal((await probes.post('/livez', '{}').reply()).status, 405)
+  for (const [path, status, body] of [['/livez', 200, '{"status":"ok"}'], ['/readyz?x', 200, '{"status":"ok"}'], ['/metrics', 200, 'm 1'], ['/', 404, '{"statusCode":404,"error":"Not Found"}']] as const) {
+    const reply = await ask(client => client.get(path))
+    assert.deepEqual([reply.status, reply.body, path === '/metrics' || reply.headers.connection], [status, body, path === '/metrics' || 'close'])
+  }
+  assert.equal((await ask(client => client.post('/livez', '{}'))).status, 405)
   const client = await RawClient.connect(port)
   assert.equal((await client.get('/livez').reply()).body, 'mine')
   assert.equal((await client.get('/readyz').reply()).status, 404)
@@ -351,11 +389,10 @@ test('before the app listens, its own listener for probes says so; a port that i
   t.after(() => app.close())
   await app.register(lifecycle, { port: { port: 0, host: '127.0.0.1' } })
   await app.ready()
-  const probes = await RawClient.connect(app.lifecycle.port!)
-  assert.equal((await probes.get('/livez').reply()).status, 200)
-  assert.equal((await probes.get('/readyz').reply()).status, 503)
+  const probe = async (path: string) => (await (await RawClient.connect(app.lifecycle.port!)).get(path).reply()).status
+  assert.deepEqual([await probe('/livez'), await probe('/readyz')], [200, 503])
   await listen(app)
-  assert.equal((await probes.get('/readyz').reply()).status, 200)
+  assert.equal(await probe('/readyz'), 200)
   const second = Fastify()
   t.after(() => second.close())
   await second.register(lifecycle, { port: { port: app.lifecycle.port!, host: '127.0.0.1' } })

@@ -164,6 +164,13 @@ test('X-Forwarded-For gives no new bucket unless the peer is a trusted proxy', a
   }
 })
 
+test('a port that a proxy writes behind the address gives no new bucket', async t => {
+  for (const addresses of [['198.51.100.1:4001', '198.51.100.1:4002', '198.51.100.1'], ['[2001:db8::1]:4001', '[2001:db8::1]', '2001:db8::2']]) {
+    const app = await limited(t, { max: 1 }, undefined, { trustProxy: ['10.0.0.1'] })
+    assert.deepEqual(await statuses(app, addresses.map(address => ({ url: '/', remoteAddress: '10.0.0.1', headers: { 'x-forwarded-for': address } }))), [200, 429, 429], addresses[0])
+  }
+})
+
 test('unsafe trustProxy settings are named at boot', async t => {
   for (const [trustProxy, says] of [[true, /any client choose its own address/], [1, /trusts nobody/], [['10.0.0.1'], undefined]] as const) {
     const { lines, server } = logging()

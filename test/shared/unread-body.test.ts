@@ -51,6 +51,20 @@ test('50 MB behind a 429, a 503 or an app\'s own 401 are cut after 64 KB and wha
   hanging.reset()
 })
 
+test('HTTP/2: the reply to a body that is not in is complete, and its stream closes', async t => {
+  const { port } = await start(t, {}, undefined, serverOptions({ http2: true }) as FastifyServerOptions)
+  const session = http2.connect(`http://127.0.0.1:${port}`)
+  t.after(() => session.destroy())
+  const stream = session.request({ ':method': 'POST', ':path': '/unauthorised', 'content-type': 'application/json', 'content-length': 200_000 })
+  stream.on('error', () => {}).setEncoding('utf8').write('x'.repeat(20_000))
+  const [{ ':status': status }] = await once(stream, 'response') as any
+  let body = ''
+  stream.on('data', data => { body += data })
+  // Node's client has none of these of a reply that a reset cut off.
+  await Promise.all([once(stream, 'end'), once(stream, 'close')])
+  assert.deepEqual([status, body, stream.rstCode], [401, 'who are you?', http2.constants.NGHTTP2_NO_ERROR])
+})
+
 test('a body of up to 64 KB is read off the connection, which is kept', async t => {
   const { port } = await start(t, {})
   const client = await RawClient.connect(port)
