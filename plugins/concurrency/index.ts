@@ -89,6 +89,16 @@ class TicketWaiter extends Waiter {
   }
 }
 
+/** What a function of the app's says of a request. */
+function ask<Answer> (of: (request: FastifyRequest) => Answer, request: FastifyRequest): Answer {
+  try {
+    return of(request)
+  } catch (error) {
+    // Fastify takes a hook that throws nothing for one that lets the request by.
+    throw error || new Error('A function of the app failed without a reason')
+  }
+}
+
 /** True when the request may go on, which it may in a dry run only. */
 function refuse (ticket: Ticket, { onShed }: RouteGate, reason: ShedReason, dryRun: boolean): boolean {
   if (onShed === undefined || dryRun) return ticket.refuse(refusals[reason], dryRun)
@@ -135,11 +145,12 @@ function concurrencyStage (gates: Map<string, Gate>, options: ResolvedOptions, d
       const { group } = read
       const gate: GateOptions = group === DEFAULT_GROUP ? options : options.groups[group]!
       const priority = read.priority ?? gate.priority ?? 1
+      const key = read.key ?? gate.key
       return {
         gate: gates.get(group)!,
         kind: ++routes,
-        priority: typeof priority === 'function' ? ticket => priority(ticket.request) : () => priority,
-        key: gate.maxPerKey === undefined ? undefined : read.key ?? gate.key ?? ipOf,
+        priority: typeof priority === 'function' ? ticket => ask(priority, ticket.request) : () => priority,
+        key: gate.maxPerKey === undefined ? undefined : key === undefined ? ipOf : request => ask(key, request),
         onShed: gate.onShed
       }
     },

@@ -110,14 +110,16 @@ function pressureStage (core: Core, options: Pressure, suite: SuiteState, dryRun
 
   function ask (ticket: Ticket, handler: PressureHandler, type: PressureType): boolean {
     const isSent = watchSend(ticket.reply)
-    const answer = handler(ticket.request, ticket.reply, type, measured(type, core.sample()))
-    if (answer instanceof Promise) {
+    try {
+      const answer = handler(ticket.request, ticket.reply, type, measured(type, core.sample()))
+      if (!(answer instanceof Promise)) return obey(ticket, answer, isSent(), refusals[type])
       answer
         .then(value => { if (obey(ticket, value, isSent(), refusals[type])) ticket.resume() })
         .catch(error => ticket.fail(error))
-      return false
+    } catch (error) {
+      ticket.fail(error)
     }
-    return obey(ticket, answer, isSent(), refusals[type])
+    return false
   }
 
   return {

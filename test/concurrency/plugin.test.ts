@@ -418,6 +418,44 @@ test('onShed answers in the place of the 503, and leaves to it what it does not 
   holder.end()
 })
 
+/** What stands for "no error" where a hook's callback is given one. */
+const NOTHINGS = [undefined, null, false, 0, '']
+
+test('an onShed that throws nothing, or rejects with nothing, fails its request and does not let it by', async t => {
+  let ran = 0
+  let onShed: () => unknown = () => {}
+  const { app, port } = await serve(t, { limit: 1, maxQueue: 0, onShed: () => onShed() }, app => {
+    app.get('/hold', () => new Promise(() => {}))
+    app.get('/', async () => { ran++ })
+  })
+  const holder = (await RawClient.connect(port)).get('/hold')
+  await eventually(() => app.concurrency.stats().inflight === 1, 'held')
+  const client = await RawClient.connect(port)
+  for (const nothing of NOTHINGS) {
+    for (const fails of [() => { throw nothing }, () => Promise.reject(nothing)]) {
+      onShed = fails
+      const { status, body } = await client.get('/').reply()
+      assert.equal(status, 500, String(nothing))
+      assert.match(JSON.parse(body).message, /failed without a reason/)
+    }
+  }
+  assert.equal(ran, 0)
+  holder.end()
+})
+
+test('a priority or key function that throws, be it nothing, fails its request, and does not let it by', async t => {
+  for (const thrown of [new Error('who is it?'), ...NOTHINGS]) {
+    for (const asked of ['priority', 'key']) {
+      let ran = false
+      const { app, port } = await serve(t, { maxPerKey: 1, [asked]: () => { throw thrown } }, app => { app.get('/', async () => { ran = true }) })
+      const { status, body } = await (await RawClient.connect(port)).get('/').reply()
+      assert.equal(status, 500, `${asked} throws ${String(thrown)}`)
+      assert.match(JSON.parse(body).message, /who is it\?|failed without a reason/)
+      assert.deepEqual([ran, atRest(app)], [false, true])
+    }
+  }
+})
+
 test('what onShed sends is the only answer, however long an onSend hook in front of the gate takes, and none follows a deadline', async t => {
   const hook = deferred()
   const late = deferred()

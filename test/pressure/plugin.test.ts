@@ -184,6 +184,19 @@ test('pressureHandler: what it returns or resolves to is sent, nothing lets the 
   }
 })
 
+test('a pressureHandler that throws nothing, or rejects with nothing, fails its request and does not let it by', async t => {
+  let ran = false
+  for (const nothing of [undefined, null, false, 0, '']) {
+    for (const pressureHandler of [() => { throw nothing }, () => Promise.reject(nothing)]) {
+      const app = await pressed(t, { pressureHandler }, app => { app.get('/', async () => { ran = true }) })
+      const reply = await (await RawClient.connect(await listen(app))).get('/').reply()
+      assert.equal(reply.status, 500, String(nothing))
+      assert.match(JSON.parse(reply.body).message, /failed without a reason/)
+    }
+  }
+  assert.equal(ran, false)
+})
+
 test('what a pressureHandler sends is the only answer, however long an onSend hook in front of the plugin takes', async t => {
   for (const pressureHandler of [(_request, reply) => { reply.send('sent') }, async (_request, reply) => { reply.send('sent') }] satisfies PressureHandler[]) {
     let ran = false

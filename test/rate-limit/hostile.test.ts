@@ -31,13 +31,13 @@ async function statuses (app: FastifyInstance, requests: (string | InjectOptions
 const any = (value: unknown): any => value
 
 test('a function that throws nothing at all, or rejects with nothing, fails its request and does not let it by', async t => {
-  const failing: RateLimitOptions[] = [
-    // eslint-disable-next-line no-throw-literal
-    { keyGenerator: () => { throw undefined } },
-    { keyGenerator: any(() => Promise.reject()) }, // eslint-disable-line prefer-promise-reject-errors
-    { max: any(() => Promise.reject(null)) }, // eslint-disable-line prefer-promise-reject-errors
-    { allowList: any(async () => { throw undefined }) } // eslint-disable-line no-throw-literal
-  ]
+  const failing = [undefined, null, false, 0, ''].flatMap((nothing): RateLimitOptions[] => [
+    { keyGenerator: () => { throw nothing } },
+    { keyGenerator: any(() => Promise.reject(nothing)) },
+    { max: any(() => Promise.reject(nothing)) },
+    { allowList: any(async () => { throw nothing }) },
+    { max: 0, onExceeded: () => { throw nothing } }
+  ])
   for (const options of failing) {
     for (const hook of ['onRequest', 'preHandler'] as const) {
       const app = await limited(t, { ...options, hook })
@@ -50,10 +50,12 @@ test('a function that throws nothing at all, or rejects with nothing, fails its 
 
 test('an errorResponseBuilder that builds nothing leaves the prepared reply', async t => {
   for (const hook of ['onRequest', 'preHandler'] as const) {
-    const app = await limited(t, { hook, max: 0, errorResponseBuilder: any(() => undefined) })
-    const refused = await app.inject('/')
-    assert.equal(refused.statusCode, 429)
-    assert.equal(refused.json().code, 'FST_SURGE_RATE_LIMITED')
+    for (const nothing of [undefined, null, false, 0, '']) {
+      const app = await limited(t, { hook, max: 0, errorResponseBuilder: any(() => nothing) })
+      const refused = await app.inject('/')
+      assert.equal(refused.statusCode, 429)
+      assert.equal(refused.json().code, 'FST_SURGE_RATE_LIMITED')
+    }
   }
 })
 

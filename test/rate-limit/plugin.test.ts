@@ -348,6 +348,25 @@ test('a client that leaves while the store answers gets no handler, and its slot
   }
 })
 
+test('what fails in a gate behind a store that has answered fails its request, and nobody else', async t => {
+  class Late {
+    incr (_key: string, done: (error: null, counted: { current: number, ttl: number }) => void) { setImmediate(done, null, { current: 1, ttl: 1 }) }
+    child () { return this }
+  }
+  for (const thrown of [new Error('who is it?'), undefined]) {
+    let ran = false
+    const app = Fastify()
+    t.after(() => app.close())
+    await app.register(rateLimit, { store: Late as any })
+    await app.register(concurrency, { priority: () => { throw thrown } })
+    app.get('/', async () => { ran = true })
+    const { status, body } = await (await RawClient.connect(await listen(app))).get('/').reply()
+    assert.equal(status, 500)
+    assert.match(JSON.parse(body).message, /who is it\?|failed without a reason/)
+    assert.equal(ran, false)
+  }
+})
+
 test('errorResponseBuilder is thrown to the error handler, with the headers on the reply', async t => {
   const app = await limited(t, {
     max: 0,
