@@ -8,6 +8,7 @@ import { systemClock } from '../shared/clock.ts'
 import { definePlugin } from '../shared/define-plugin.ts'
 import { Clash, UnderPressure } from '../shared/errors.ts'
 import { nameTakenDecorators, watchForLater } from '../shared/late-clash.ts'
+import { isPromise } from '../shared/promise.ts'
 import { jitteredRetryAfter, prepareRefusal, type Refusal } from '../shared/refusal.ts'
 import type { RouteFacts } from '../shared/route.ts'
 import { routeSetting, type SuiteState } from '../shared/suite-state.ts'
@@ -112,8 +113,8 @@ function pressureStage (core: Core, options: Pressure, suite: SuiteState, dryRun
     const isSent = watchSend(ticket.reply)
     try {
       const answer = handler(ticket.request, ticket.reply, type, measured(type, core.sample()))
-      if (!(answer instanceof Promise)) return obey(ticket, answer, isSent(), refusals[type])
-      answer
+      if (!isPromise(answer)) return obey(ticket, answer, isSent(), refusals[type])
+      Promise.resolve(answer)
         .then(value => { if (obey(ticket, value, isSent(), refusals[type])) ticket.resume() })
         .catch(error => ticket.fail(error))
     } catch (error) {

@@ -1,7 +1,7 @@
 // A store of the user's own, by the contract of @fastify/rate-limit: it counts requests in a window by itself, so burst,
 // cost and several policies are beyond it.
+import { isPromise } from '../shared/promise.ts'
 import { accountKey } from './account-key.ts'
-import { isPromise } from './claims.ts'
 import type { Answer, Claim, RemoteCounter } from './counter.ts'
 import type { Decision, Penalties } from './gcra.ts'
 

@@ -162,7 +162,11 @@ test('pressureHandler: what it returns or resolves to is sent, nothing lets the 
     ['resolves to nothing', async () => {}, 200, 'served'],
     ['sends later', async (_request, reply) => { await new Promise(resolve => setImmediate(resolve)); reply.send('later') }, 200, 'later'],
     ['resolves to the reply', async (_request, reply) => reply.code(529).send('sent'), 529, 'sent'],
-    ['rejects', async () => { throw new Error('rejected') }, 500, /rejected/]
+    ['rejects', async () => { throw new Error('rejected') }, 500, /rejected/],
+    // What queries of some clients are.
+    ['resolves to a value, though it is no Promise', () => ({ then (resolve: (value: unknown) => void) { setImmediate(resolve, 'rows') } }), 200, 'rows'],
+    ['resolves to nothing, though it is no Promise', () => ({ then (resolve: () => void) { setImmediate(resolve) } }), 200, 'served'],
+    ['rejects, though it is no Promise', () => ({ then (_: unknown, reject: (error: Error) => void) { setImmediate(reject, new Error('rejected')) } }), 500, /rejected/]
   ]
   for (const [name, handler, status, body] of rows) {
     for (const slowOnSend of [false, true]) {

@@ -48,6 +48,23 @@ test('a function that throws nothing at all, or rejects with nothing, fails its 
   }
 })
 
+test('what functions of the app answer may be no Promise and resolve all the same, as queries of some clients do', async t => {
+  const resolving = (value: unknown) => any(() => ({ then (resolve: (value: unknown) => void) { setImmediate(resolve, value) } }))
+  const limits: RateLimitOptions[] = [
+    { keyGenerator: resolving('somebody') },
+    { max: resolving(1) },
+    { timeWindow: resolving(60_000) },
+    { allowList: resolving(false) },
+    { cost: resolving(1) }
+  ]
+  for (const options of limits) {
+    for (const hook of ['onRequest', 'preHandler'] as const) {
+      const app = await limited(t, { max: 1, hook, ...options })
+      assert.deepEqual(await statuses(app, ['/', '/']), [200, 429], `${Object.keys(options)} ${hook}`)
+    }
+  }
+})
+
 test('an errorResponseBuilder that builds nothing leaves the prepared reply', async t => {
   for (const hook of ['onRequest', 'preHandler'] as const) {
     for (const nothing of [undefined, null, false, 0, '']) {
