@@ -12,6 +12,7 @@ import { FixedLimit } from '../shared/gate/limit.ts'
 import { LoopTurns } from '../shared/gate/loop-turns.ts'
 import { runInGate, shedErrors } from '../shared/gate/run-in-gate.ts'
 import { SHED_REASONS, Waiter, type Priority, type ShedReason } from '../shared/gate/waiter.ts'
+import { isPromise } from '../shared/promise.ts'
 import { prepareRefusal, type Refusal } from '../shared/refusal.ts'
 import { limitChannel } from '../shared/telemetry.ts'
 import type { Ticket } from '../shared/ticket.ts'
@@ -89,10 +90,12 @@ class TicketWaiter extends Waiter {
   }
 }
 
-/** What a function of the app's says of a request. */
+/** What a function of the app's says of a request. A promise says nothing in time, and ends no process when it fails. */
 function ask<Answer> (of: (request: FastifyRequest) => Answer, request: FastifyRequest): Answer {
   try {
-    return of(request)
+    const answer = of(request)
+    if (isPromise(answer)) answer.then(noop, noop)
+    return answer
   } catch (error) {
     // Fastify takes a hook that throws nothing for one that lets the request by.
     throw error || new Error('A function of the app failed without a reason')
@@ -193,6 +196,8 @@ function concurrencyStage (gates: Map<string, Gate>, options: ResolvedOptions, d
     }
   }
 }
+
+function noop () {}
 
 function ipOf (request: FastifyRequest): string {
   return request.ip

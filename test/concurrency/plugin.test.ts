@@ -322,6 +322,18 @@ test('a priority that is none counts as normal: what a client sends cannot end t
   for (const client of [holder, ...others.slice(1)]) assert.equal((await client.reply()).status, 200)
 })
 
+test('an async priority or key function says nothing in time, and ends no process when it fails', async t => {
+  const unhandled: unknown[] = []
+  const listener = (reason: unknown) => { unhandled.push(reason) }
+  process.on('unhandledRejection', listener)
+  t.after(() => { process.off('unhandledRejection', listener) })
+  const late = (): never => Promise.reject(new Error('too late')) as never
+  const { port } = await serve(t, { maxPerKey: 1, priority: late, key: late }, app => { app.get('/', async () => 'ok') })
+  const client = await RawClient.connect(port)
+  for (let i = 0; i < 2; i++) assert.equal((await client.get('/').reply()).status, 200)
+  assert.deepEqual(unhandled, [])
+})
+
 test('run() checks its options', async t => {
   const { app } = await serve(t, {}, () => {})
   await assert.rejects(app.concurrency.run(async () => 1, { priority: 9 as 2 }), { code: 'FST_SURGE_BAD_OPTION', message: /priority.*0, 1 or 2, got 9/ })
@@ -398,23 +410,24 @@ test('onShed answers in the place of the 503, and leaves to it what it does not 
           if (request.url === '/stale') return { stale: true }
           if (request.url === '/sent') return reply.code(203).send('sent')
           if (request.url === '/fails') throw new Error('no stale copy')
+          if (request.url === '/query') return { then (resolve: (row: object) => void) { setImmediate(resolve, { row: 1 }) } }
         }
       }
     }
   }, app => {
-    for (const path of ['/hold', '/stale', '/sent', '/refused', '/fails']) app.get(path, { config: { concurrency: 'pages' } }, () => new Promise(() => {}))
+    for (const path of ['/hold', '/stale', '/sent', '/refused', '/fails', '/query']) app.get(path, { config: { concurrency: 'pages' } }, () => new Promise(() => {}))
   })
   const holder = (await RawClient.connect(port)).get('/hold')
   await eventually(() => app.concurrency.stats('pages').inflight === 1, 'held')
   const client = await RawClient.connect(port)
   const replies = []
-  for (const path of ['/stale', '/sent', '/refused', '/fails']) {
+  for (const path of ['/stale', '/sent', '/refused', '/fails', '/query']) {
     const { status, body } = await client.get(path).reply()
-    replies.push([status, path === '/stale' || path === '/sent' ? body : JSON.parse(body).code])
+    replies.push([status, status < 300 ? body : JSON.parse(body).code])
   }
-  assert.deepEqual(replies, [[200, '{"stale":true}'], [203, 'sent'], [503, 'FST_SURGE_QUEUE_FULL'], [500, undefined]])
-  assert.deepEqual(reasons, ['queue_full', 'queue_full', 'queue_full', 'queue_full'])
-  assert.deepEqual([app.concurrency.stats('pages').inflight, app.concurrency.stats('pages').shed.queue_full], [1, 4])
+  assert.deepEqual(replies, [[200, '{"stale":true}'], [203, 'sent'], [503, 'FST_SURGE_QUEUE_FULL'], [500, undefined], [200, '{"row":1}']])
+  assert.deepEqual(reasons, Array(5).fill('queue_full'))
+  assert.deepEqual([app.concurrency.stats('pages').inflight, app.concurrency.stats('pages').shed.queue_full], [1, 5])
   holder.end()
 })
 
