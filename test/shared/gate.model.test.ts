@@ -73,6 +73,56 @@ test('the gate keeps its invariants whatever comes', () => {
   }), { numRuns: 500 })
 })
 
+const rated = fc.oneof(
+  { weight: 6, arbitrary: fc.record({ do: fc.constant('enter' as const), priority: fc.constantFrom<Priority>(0, 1, 2), patience: fc.constantFrom(60, 250, Infinity) }) },
+  { weight: 2, arbitrary: fc.record({ do: fc.constant('leave' as const), which: fc.nat(40) }) },
+  { weight: 3, arbitrary: fc.record({ do: fc.constant('advance' as const), ms: fc.integer({ min: 1, max: 200 }) }) }
+)
+
+test('who waits for tokens is served by priority and then in order, and only who would wait too long behind those is refused on arrival', () => {
+  fc.assert(fc.property(fc.array(rated, { minLength: 5, maxLength: 120 }), steps => {
+    const clock = new FakeClock()
+    // A token each 10 ms, so that they are whole milliseconds.
+    const gate = new Gate({ limit: new FixedLimit(1000), rate: { perSecond: 100, burst: 3 }, maxQueue: 1000, maxWait: 295, target: Infinity, orphanTimeout: 900 }, clock)
+    const claims: Claim[] = []
+    const waiting = () => claims.filter(claim => claim.state === 'WAIT')
+    let tokens = 3
+    let counted = 0
+
+    /** Tokens that are there, by what has come in since and what was taken. */
+    function refill (): void {
+      tokens = Math.min(3, tokens + (clock.now() - counted) / 10)
+      counted = clock.now()
+    }
+
+    for (const move of steps) {
+      switch (move.do) {
+        case 'enter': {
+          refill()
+          const claim = new Claim(move.priority)
+          claim.patience = move.patience
+          claim.admitted = () => {
+            refill()
+            tokens--
+            const passed = waiting().filter(other => other.priority < claim.priority || (other.priority === claim.priority && claims.indexOf(other) < claims.indexOf(claim)))
+            assert.deepEqual(passed, [], 'served before those who come first')
+          }
+          const before = waiting().filter(other => other.priority <= move.priority).length
+          const due = Math.round((before + 1 - tokens) * 10)
+          const outcome = gate.enter(claim)
+          assert.equal(outcome, due <= 0 ? 'RUN' : due > Math.min(295, move.patience) ? 'predicted_wait' : 'WAIT')
+          if (outcome === 'RUN') tokens--
+          claims.push(claim)
+          break
+        }
+        case 'leave': if (claims.length > 0) gate.leave(claims[move.which % claims.length]!); break
+        case 'advance': clock.advance(move.ms)
+      }
+      for (const claim of waiting()) assert.ok(clock.now() - claim.since < 295, 'waits past maxWait')
+    }
+  }), { numRuns: 500 })
+})
+
 /** Runs for so many milliseconds of the event loop once it is admitted. */
 class Computing extends Claim {
   compute: () => void = () => {}

@@ -176,6 +176,40 @@ test('higher priorities are admitted first, and evict the oldest of the lowest w
   assert.equal(log.at(-1), 'normal admitted')
 })
 
+test('a predicted wait is behind those who go first, not behind those whom a higher priority passes', () => {
+  const { gate, clock, log } = setUp({ limit: 1, maxQueue: 100, maxWait: 5_000 })
+  function urgent (priority: Priority): Claim {
+    const claim = new Claim(`urgent ${priority}`, log, priority)
+    claim.patience = 300
+    return claim
+  }
+  const served = new Claim('served', log)
+  gate.enter(served)
+  clock.advance(1_600)
+  gate.leave(served)
+  assert.equal(gate.stats().service, 100)
+  const running = new Claim('running', log)
+  gate.enter(running)
+  for (let i = 0; i < 10; i++) gate.enter(new Claim('low', log, 2))
+  assert.equal(gate.enter(urgent(2)), 'predicted_wait')
+  assert.equal(gate.enter(urgent(1)), 'WAIT')
+  assert.equal(gate.enter(urgent(0)), 'WAIT')
+  assert.equal(gate.enter(urgent(1)), 'WAIT')
+  assert.equal(gate.enter(urgent(1)), 'predicted_wait')
+  gate.leave(running)
+  assert.deepEqual(log, ['urgent 0 admitted'])
+})
+
+test('a wait for a token is predicted behind those who go first; who is passed may wait longer than was predicted, and is told so at maxWait', () => {
+  const { gate, clock, log } = setUp({ limit: 100, maxQueue: 100, maxWait: 550, rate: { perSecond: 10, burst: 1 } })
+  const enter = (name: string, priority: Priority) => gate.enter(new Claim(name, log, priority))
+  const outcomes = Array.from({ length: 7 }, (_, i) => enter(`low ${i}`, 2))
+  assert.deepEqual(outcomes, ['RUN', 'WAIT', 'WAIT', 'WAIT', 'WAIT', 'WAIT', 'predicted_wait'])
+  assert.equal(enter('critical', 0), 'WAIT')
+  clock.advance(550)
+  assert.deepEqual(log, ['critical admitted', 'low 1 admitted', 'low 2 admitted', 'low 3 admitted', 'low 4 admitted', 'low 5 queue_timeout'])
+})
+
 test('a lower limit cancels nothing, a higher one admits at once', () => {
   const { gate, log } = setUp({ limit: 2 })
   const a = new Claim('a', log)

@@ -193,7 +193,8 @@ export class Gate implements TurnTaker {
   /** Why there is no use in letting this one wait, if there is none. */
   #unwelcome (waiter: Waiter, burst: boolean, now: number): ShedReason | undefined {
     if (!burst && this.#shares?.exhausted(waiter.key)) return 'key_share'
-    const ahead = this.#room.size
+    // A higher priority may still come and pass this one: then it waits in vain, and hears so at maxWait.
+    const ahead = this.#room.ahead(waiter.priority)
     // A wait for tokens is known beforehand; refused here, it commits nothing.
     if (this.#permits.tokenDue(now, ahead) > Math.min(this.#limits.maxWait, waiter.patience)) return 'predicted_wait'
     const { limit } = this.#permits
