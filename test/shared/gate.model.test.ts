@@ -12,12 +12,14 @@ import { FakeClock } from '../support/fake-clock.ts'
 class Claim extends Waiter {
   outcomes: string[] = []
   slots = 0
+  /** What its client, or the app in its place, does when it is shed. */
+  onShed: () => void = () => {}
   override admitted () { this.outcomes.push('admitted'); this.slots++ }
-  override shed (reason: ShedReason) { this.outcomes.push(reason) }
+  override shed (reason: ShedReason) { this.outcomes.push(reason); this.onShed() }
 }
 
 const step = fc.oneof(
-  { weight: 6, arbitrary: fc.record({ do: fc.constant('enter' as const), priority: fc.constantFrom<Priority>(0, 1, 2) }) },
+  { weight: 6, arbitrary: fc.record({ do: fc.constant('enter' as const), priority: fc.constantFrom<Priority>(0, 1, 2), raises: fc.constantFrom(0, 0, 1, 5) }) },
   { weight: 4, arbitrary: fc.record({ do: fc.constantFrom('leave' as const, 'orphan' as const), which: fc.nat(40) }) },
   { weight: 2, arbitrary: fc.record({ do: fc.constant('advance' as const), ms: fc.integer({ min: 1, max: 400 }) }) },
   { weight: 1, arbitrary: fc.record({ do: fc.constant('tune' as const), limit: fc.integer({ min: 1, max: 6 }) }) },
@@ -40,9 +42,12 @@ test('the gate keeps its invariants whatever comes', () => {
         case 'enter': {
           const claim = new Claim(move.priority)
           const free = before < limit && waiting().length === 0
-          const room = waiting().length < 4 || waiting().some(other => other.priority > move.priority)
+          const evicted = waiting().length < 4 ? undefined : waiting().sort((a, b) => b.priority - a.priority)[0]!
+          const room = evicted === undefined || evicted.priority > move.priority
+          if (move.raises > 0) claim.onShed = () => { gate.tune(limit = Math.min(8, limit + move.raises)) }
           const outcome = gate.enter(claim)
-          assert.equal(outcome, !open ? 'draining' : free ? 'RUN' : room ? 'WAIT' : 'queue_full')
+          // Whom it evicts may have raised the limit by more than those who go first need.
+          assert.equal(outcome, !open ? 'draining' : free || (evicted !== undefined && claim.state === 'RUN') ? 'RUN' : room ? 'WAIT' : 'queue_full')
           if (outcome === 'RUN') claim.slots++
           claims.push(claim)
           break

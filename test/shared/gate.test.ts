@@ -176,6 +176,30 @@ test('higher priorities are admitted first, and evict the oldest of the lowest w
   assert.equal(log.at(-1), 'normal admitted')
 })
 
+test('whoever is evicted may raise the limit, or come back as other work: the newcomer runs, and the room keeps its bound', () => {
+  const { gate, log } = setUp({ limit: 1, maxQueue: 1 })
+  class Raising extends Claim {
+    override shed (reason: ShedReason) {
+      super.shed(reason)
+      gate.tune(2)
+    }
+  }
+  gate.enter(new Claim('running', log))
+  gate.enter(new Raising('raising', log, 2))
+  assert.equal(gate.enter(new Claim('critical', log, 0)), 'RUN')
+
+  class Returning extends Claim {
+    override shed (reason: ShedReason) {
+      super.shed(reason)
+      gate.enter(new Claim('returned', log, 2))
+    }
+  }
+  gate.enter(new Returning('returning', log, 2))
+  assert.equal(gate.enter(new Claim('urgent', log, 0)), 'WAIT')
+  assert.equal(gate.stats().queued, 1)
+  assert.deepEqual(log, ['raising evicted', 'returning evicted', 'returned evicted'])
+})
+
 test('a predicted wait is behind those who go first, not behind those whom a higher priority passes', () => {
   const { gate, clock, log } = setUp({ limit: 1, maxQueue: 100, maxWait: 5_000 })
   function urgent (priority: Priority): Claim {

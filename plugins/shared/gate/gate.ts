@@ -91,6 +91,8 @@ export class Gate implements TurnTaker {
       const evicted = this.#room.yielding(waiter.priority)
       if (evicted === undefined) return this.#refuse(waiter, late ? 'loop_busy' : 'queue_full')
       this.#drop(evicted, 'evicted')
+      // Its onShed may have raised the limit or filled its place: then nothing of the above holds any more.
+      return this.enter(waiter, now)
     }
     this.#shares?.add(waiter.key)
     this.#room.join(waiter, now)
