@@ -2,6 +2,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { Gate, type GateLimits } from '../../plugins/shared/gate/gate.ts'
 import { FixedLimit, type Claim as Ended, type Ending, type Limit } from '../../plugins/shared/gate/limit.ts'
+import { runInGate } from '../../plugins/shared/gate/run-in-gate.ts'
 import { Waiter, type Priority, type ShedReason } from '../../plugins/shared/gate/waiter.ts'
 import { FakeClock } from '../support/fake-clock.ts'
 
@@ -317,6 +318,18 @@ test('the limit hears of every claim that ran, once, before its slot is handed o
     { service: 105, began: 2, inflight: 1, queued: 0, kind: 0, ending: 'untelling', held: 105 },
     { service: 15, began: 1, inflight: 1, queued: 0, kind: 0, ending: 'orphaned', held: 15 }
   ])
+})
+
+test('run() tells the limit of a task that fails that its time says nothing', async () => {
+  const clock = new FakeClock()
+  const limit = new Listening()
+  const gate = new Gate({ ...defaults, limit }, clock)
+  const takes = (ms: number, result: () => string) => runInGate(gate, async () => { clock.advance(ms); return result() }, 1)
+  await assert.rejects(takes(10, () => { throw new Error('failed') }), /failed/)
+  assert.equal(gate.stats().service, 0)
+  assert.equal(await takes(32, () => 'done'), 'done')
+  assert.equal(gate.stats().service, 2)
+  assert.deepEqual(limit.told.map(told => (told as { ending: string }).ending), ['untelling', 'served'])
 })
 
 test('work that was done before its claim was admitted, as in a dry run, is not counted from the beginning of time', () => {
