@@ -660,11 +660,35 @@ test('a limit that changes is told on a diagnostics channel, with its group', as
   assert.deepEqual(told, [{ group: 'calls', limit: 64, before: 32 }])
 })
 
+test('tune() gives a gate a limit that adapts back, from its bounds, and each change is told', async t => {
+  const told: unknown[] = []
+  const listener = (message: unknown) => { told.push(message) }
+  subscribe('fastify-surge:limit', listener)
+  t.after(() => unsubscribe('fastify-surge:limit', listener))
+  const { app } = await serve(t, { groups: { calls: { limit: 100, maxWait: 60 } } }, () => {})
+  const gate = deferred()
+  const tasks = Array.from({ length: 60 }, () => app.concurrency.run(() => gate.promise, { group: 'calls' }))
+  assert.equal(app.concurrency.stats('calls').inflight, 60)
+  app.concurrency.tune({ max: 64 }, 'calls')
+  assert.deepEqual([app.concurrency.stats('calls').limit, app.concurrency.stats('calls').inflight], [32, 60])
+  tasks.push(app.concurrency.run(() => gate.promise, { group: 'calls' }))
+  await eventually(() => app.concurrency.stats('calls').inflight === 61, 'slow start, in time for its maxWait')
+  gate.resolve()
+  await Promise.all(tasks)
+  app.concurrency.tune(5, 'calls')
+  app.concurrency.tune(5, 'calls')
+  app.concurrency.tune({ min: 40 }, 'calls')
+  app.concurrency.tune({}, 'calls')
+  assert.deepEqual(told, [[100, 32], [32, 64], [64, 5], [5, 40], [40, 32]].map(([before, limit]) => ({ group: 'calls', limit, before })))
+  assert.throws(() => app.concurrency.tune({ min: 5, max: 2 }), { code: 'FST_SURGE_BAD_OPTION', message: /`limit.min` to be an integer ≤ `max` \(2\), got 5/ })
+  assert.throws(() => app.concurrency.tune({ maxi: 2 } as object), { message: /Did you mean `max`/ })
+})
+
 test('unknown groups and limits are refused by the decorator as well', async () => {
   const app = Fastify()
   await app.register(concurrency, { groups: { reports: { limit: 1 } } })
   assert.throws(() => app.concurrency.stats('report'), /Did you mean 'reports'/)
-  assert.throws(() => app.concurrency.tune(0), /an integer ≥ 1, got 0/)
+  assert.throws(() => app.concurrency.tune(0), /an integer ≥ 1, or { min, max }, got 0/)
   app.concurrency.tune(7, 'reports')
   assert.equal(app.concurrency.stats('reports').limit, 7)
 })

@@ -44,7 +44,7 @@ test('the gate keeps its invariants whatever comes', () => {
           const free = before < limit && waiting().length === 0
           const evicted = waiting().length < 4 ? undefined : waiting().sort((a, b) => b.priority - a.priority)[0]!
           const room = evicted === undefined || evicted.priority > move.priority
-          if (move.raises > 0) claim.onShed = () => { gate.tune(limit = Math.min(8, limit + move.raises)) }
+          if (move.raises > 0) claim.onShed = () => { gate.tune(new FixedLimit(limit = Math.min(8, limit + move.raises))) }
           const outcome = gate.enter(claim)
           // Whom it evicts may have raised the limit by more than those who go first need.
           assert.equal(outcome, !open ? 'draining' : free || (evicted !== undefined && claim.state === 'RUN') ? 'RUN' : room ? 'WAIT' : 'queue_full')
@@ -55,7 +55,7 @@ test('the gate keeps its invariants whatever comes', () => {
         case 'leave': if (claims.length > 0) gate.leave(claims[move.which % claims.length]!); break
         case 'orphan': if (claims.length > 0) gate.orphan(claims[move.which % claims.length]!); break
         case 'advance': clock.advance(move.ms); break
-        case 'tune': gate.tune(limit = move.limit); break
+        case 'tune': gate.tune(new FixedLimit(limit = move.limit)); break
         case 'drain': gate.drain(); open = false; break
         case 'reopen': gate.reopen(); open = true
       }
@@ -186,7 +186,7 @@ test('with turns of the event loop as further permits, nobody waits beside a fre
         case 'leave': if (claims.length > 0) gate.leave(claims[move.which % claims.length]!); break
         case 'orphan': if (claims.length > 0) gate.orphan(claims[move.which % claims.length]!); break
         case 'advance': clock.advance(move.ms); break
-        case 'tune': gate.tune(limit = move.limit)
+        case 'tune': gate.tune(new FixedLimit(limit = move.limit))
       }
       assert.ok(gate.stats().inflight <= Math.max(limit, before))
       check()

@@ -182,7 +182,7 @@ test('whoever is evicted may raise the limit, or come back as other work: the ne
   class Raising extends Claim {
     override shed (reason: ShedReason) {
       super.shed(reason)
-      gate.tune(2)
+      gate.tune(new FixedLimit(2))
     }
   }
   gate.enter(new Claim('running', log))
@@ -240,11 +240,11 @@ test('a lower limit cancels nothing, a higher one admits at once', () => {
   const a = new Claim('a', log)
   const b = new Claim('b', log)
   gate.enter(a); gate.enter(b); gate.enter(new Claim('c', log))
-  gate.tune(1)
+  gate.tune(new FixedLimit(1))
   gate.leave(a)
   assert.deepEqual(log, [])
   assert.equal(gate.stats().inflight, 1)
-  gate.tune(2)
+  gate.tune(new FixedLimit(2))
   assert.deepEqual(log, ['c admitted'])
 })
 

@@ -19,7 +19,7 @@ import { Line } from '../line.ts'
 import { Alarm } from './alarm.ts'
 import { Congestion } from './congestion.ts'
 import { GateCounters, type GateStats } from './gate-stats.ts'
-import { FixedLimit, type Ending, type Limit } from './limit.ts'
+import type { Ending, Limit } from './limit.ts'
 import type { LoopTurns, TurnTaker } from './loop-turns.ts'
 import { Permits } from './permits.ts'
 import { Shares } from './shares.ts'
@@ -143,9 +143,9 @@ export class Gate implements TurnTaker {
     this.#counters.shed.pressure++
   }
 
-  /** Sets the limit by hand. A lower one cancels nothing: it holds as soon as enough claims have ended. */
-  tune (limit: number): void {
-    this.#permits.limit = new FixedLimit(limit)
+  /** Another limit from now on. A lower one cancels nothing: it holds as soon as enough claims have ended. */
+  tune (limit: Limit): void {
+    this.#permits.limit = limit
     this.#grant(this.#clock.now())
   }
 
