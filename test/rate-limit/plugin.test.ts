@@ -602,6 +602,28 @@ test('app.quota: a handler charges what its reply cost, by request, and by key f
   assert.equal(app.quota.stats().asked, 0)
 })
 
+test('app.quota: a target that is none is said, a charge without a number is one request, and who is not limited has no state', async t => {
+  const app = await limited(t, { max: 10, timeWindow: '1 hour', allowList: ['127.0.0.2'] }, app => {
+    app.get('/', async request => [await app.quota.peek(request) ?? null, await app.quota.charge(request) ?? null])
+  })
+  for (const [target, message] of [
+    ['1.2.3.4', /Expected `target` to be a request, \{ key, group } or \{ key, route }, got '1\.2\.3\.4'/],
+    [undefined, /Expected `target` .*got undefined/],
+    [null, /Expected `target` .*got null/],
+    [{ ky: 'x' }, /Unknown option `target\.ky`\. Did you mean `key`\?/],
+    [{ group: 'x' }, /Expected `target\.key` to be a string or a number, got undefined/],
+    [{ key: {} }, /Expected `target\.key` to be a string or a number, got \{}/],
+    [{ key: 'x', route: 5 }, /Expected `target\.route`/]
+  ] as [any, RegExp][]) {
+    for (const call of ['peek', 'charge', 'refund', 'reset'] as const) await assert.rejects(app.quota[call](target), { code: 'FST_SURGE_BAD_OPTION', message }, call)
+  }
+  assert.equal((await app.quota.charge({ key: 7 }))!.remaining, 9)
+  assert.equal((await app.quota.charge({ key: 7, group: undefined, route: undefined }))!.remaining, 8)
+  const [peeked, charged] = (await app.inject('/')).json()
+  assert.deepEqual([peeked.remaining, charged.remaining], [9, 8])
+  assert.deepEqual((await app.inject({ url: '/', remoteAddress: '127.0.0.2' })).json(), [null, null])
+})
+
 test('app.quota: a refund without a number gives back what the request was charged, no more', async t => {
   const policies = [{ name: 'burst', max: 10, timeWindow: '1 hour' }, { name: 'sustained', max: 100, timeWindow: '1 day' }]
   const app = Fastify()
