@@ -103,7 +103,7 @@ function pressureStage (core: Core, options: Pressure, suite: SuiteState, dryRun
 
   /** The app's error handler answers; true when the request may go on. */
   function failWith (ticket: Ticket, error: Error, refusal: Refusal): boolean {
-    ticket.reply.code(503).header('retry-after', jitteredRetryAfter(options.retryAfter))
+    ticket.reply.code(503).header('cache-control', 'no-store').header('retry-after', jitteredRetryAfter(options.retryAfter))
     ticket.count(refusal, false)
     ticket.fail(error)
     return false

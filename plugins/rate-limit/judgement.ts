@@ -80,6 +80,7 @@ function settle (ticket: Ticket, { quota, headers, refusals, decisions }: Limit,
       after: format(wholeSeconds(verdict.wait) * 1000, true)
     }) as object | undefined
     if (error) {
+      reply.header('cache-control', 'no-store')
       if (headers.retryAfter) reply.header('retry-after', jitteredRetryAfter(seconds))
       ticket.count(refusal, dryRun)
       throw error

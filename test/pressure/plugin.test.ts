@@ -238,6 +238,7 @@ test('a message of your own is in the prepared 503; a customError goes to the er
     const reply = await app.inject('/')
     assert.equal(reply.statusCode, 503)
     assert.deepEqual(reply.json(), { mine: 'BUSY' })
+    assert.equal(reply.headers['cache-control'], 'no-store')
     assert.match(reply.headers['retry-after'] as string, /^\d+$/)
   }
 })

@@ -379,6 +379,7 @@ test('errorResponseBuilder is thrown to the error handler, with the headers on t
   const refused = await app.inject('/')
   assert.equal(refused.statusCode, 403)
   assert.deepEqual(refused.json(), { mine: '0 per 1 minute', ban: true })
+  assert.equal(refused.headers['cache-control'], 'no-store')
   assert.ok(Number(refused.headers['retry-after']) >= 60)
   assert.equal(refused.headers['x-ratelimit-limit'], '0')
 })
