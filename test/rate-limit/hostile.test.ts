@@ -1,5 +1,6 @@
 // What a client, the app's own functions or a store may do to the limit: it holds, and no request hangs or gets by.
 import assert from 'node:assert/strict'
+import { subscribe, unsubscribe } from 'node:diagnostics_channel'
 import { test, type TestContext } from 'node:test'
 import Fastify, { type FastifyInstance, type FastifyRequest, type InjectOptions } from 'fastify'
 import rateLimit, { type RateLimitOptions } from '../../plugins/rate-limit/index.ts'
@@ -217,11 +218,11 @@ test('close() while a store is asked: the request is answered by the policy, and
   await closed
 })
 
-type Incr = (done: Answer<{ current: number, ttl: number }>) => void
+type Incr = (done: Answer<{ current: number, ttl: number }>) => unknown
 
 function storeThat (incr: Incr, seen: string[] = []): any {
   return class {
-    incr (key: string, done: Answer<{ current: number, ttl: number }>) { seen.push(key); incr(done) }
+    incr (key: string, done: Answer<{ current: number, ttl: number }>) { seen.push(key); return incr(done) }
     child () { return this }
   }
 }
@@ -257,6 +258,30 @@ test('a store of one\'s own whose promise rejects has failed; once it has answer
   const app = await limited(t, { onStoreError: 'closed', store: any(Late) })
   assert.deepEqual(await statuses(app, ['/']), [200])
   assert.equal(app.quota.stats().failed, 0)
+})
+
+test('whatever a store fails with, and however, is told as an Error', async t => {
+  const told: any[] = []
+  const listener = (message: unknown) => { told.push(message) }
+  subscribe('fastify-surge:store', listener)
+  t.after(() => unsubscribe('fastify-surge:store', listener))
+  const down = new Error('down')
+  for (const [reason, message] of [[undefined, 'The store failed without a reason'], [null, 'The store failed without a reason'], ['READONLY', "The store failed: 'READONLY'"], [0, 'The store failed: 0'], [down, 'down']] as const) {
+    const ways: RateLimitOptions[] = [
+      { store: storeThat(() => { throw reason }) },
+      { store: storeThat(async () => { throw reason }) },
+      { redis: redisThat(() => { throw reason }) },
+      { redis: redisThat(async () => { throw reason }) }
+    ]
+    if (reason !== undefined && reason !== null) ways.push({ store: storeThat(done => done(any(reason))) })
+    for (const way of ways) {
+      const app = await limited(t, way)
+      assert.deepEqual(await statuses(app, ['/', '/', '/']), [200, 200, 200])
+      const [{ up, error }] = told.splice(0)
+      assert.ok(error instanceof Error)
+      assert.deepEqual([up, error.message], [false, message])
+    }
+  }
 })
 
 test('a client cannot write another counter into its key', async t => {
