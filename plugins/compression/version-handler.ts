@@ -2,12 +2,13 @@
 // an authentication among them, would run behind it, and be skipped by whatever it answers.
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import { show } from '../shared/check.ts'
+import { isPromise } from '../shared/promise.ts'
 import { addVary } from './eligibility.ts'
 import { shape } from './endings.ts'
 import { variants, type TagMode } from './entity-tag.ts'
 import { type Choice, type Encoding, type Negotiator, PLAIN } from './negotiation.ts'
 import { evaluate, isConditional } from './preconditions.ts'
-import { isPromise, isVersion, type Noted, type Representation, type Version, type Versions } from './versions.ts'
+import { isVersion, type Noted, type Representation, type Version, type Versions } from './versions.ts'
 
 const kHeld = Symbol('fastify-surge.held')
 const kNoted = Symbol('fastify-surge.noted')

@@ -5,6 +5,7 @@
 //   route · scheme · host · url · coding · fields that Vary named · version   ─▶ one hash
 //   and whose: everybody's (Cache-Control: public), nobody's, or these credentials'
 import type { FastifyReply, FastifyRequest } from 'fastify'
+import { isPromise } from '../shared/promise.ts'
 import type { Choice } from './negotiation.ts'
 import type { Kept, RepresentationCache } from './representation-cache.ts'
 import { contentHash } from './validator.ts'
@@ -106,10 +107,6 @@ export class Versions {
 /** Anything else, a Date among them, has not a word for each version: two would be taken for one. */
 export function isVersion (version: unknown): version is string | number | bigint {
   return typeof version === 'string' || typeof version === 'bigint' || (typeof version === 'number' && !Number.isNaN(version))
-}
-
-export function isPromise (version: Version | Promise<Version>): version is Promise<Version> {
-  return typeof (version as Promise<Version> | undefined)?.then === 'function'
 }
 
 /** Hashed, because the key outlives the request. */

@@ -3,32 +3,36 @@
 import type { FastifyInstance, FastifyRequest } from 'fastify'
 import { withoutPort } from '../shared/address.ts'
 import { admissionOf, type Stage } from '../shared/admission.ts'
-import { integer, nearest, readValue, show } from '../shared/check.ts'
+import { nearest, show } from '../shared/check.ts'
 import { systemClock } from '../shared/clock.ts'
 import { definePlugin } from '../shared/define-plugin.ts'
 import { BadOption } from '../shared/errors.ts'
 import { Gate } from '../shared/gate/gate.ts'
 import type { GateStats } from '../shared/gate/gate-stats.ts'
-import { FixedLimit } from '../shared/gate/limit.ts'
+import { FixedLimit, type Limit } from '../shared/gate/limit.ts'
 import { LoopTurns } from '../shared/gate/loop-turns.ts'
 import { runInGate, shedErrors } from '../shared/gate/run-in-gate.ts'
 import { SHED_REASONS, Waiter, type Priority, type ShedReason } from '../shared/gate/waiter.ts'
+import { isPromise } from '../shared/promise.ts'
 import { prepareRefusal, type Refusal } from '../shared/refusal.ts'
 import { limitChannel } from '../shared/telemetry.ts'
 import type { Ticket } from '../shared/ticket.ts'
 import { watchSend } from '../shared/watch-send.ts'
 import { AdaptiveLimit } from './adaptive-limit.ts'
-import { DEFAULT_GROUP, readConcurrency, readRoute, readRun, type ConcurrencyOptions, type GateOptions, type OnShed, type ResolvedOptions, type RouteConcurrency, type RunOptions } from './options.ts'
+import { DEFAULT_GROUP, readConcurrency, readLimit, readRoute, readRun, type ConcurrencyOptions, type GateOptions, type LimitBounds, type OnShed, type ResolvedOptions, type RouteConcurrency, type RunOptions } from './options.ts'
 
-export type { ConcurrencyOptions, GateStats, OnShed, Priority, RouteConcurrency, RunOptions, ShedReason }
+export type { ConcurrencyOptions, GateStats, LimitBounds, OnShed, Priority, RouteConcurrency, RunOptions, ShedReason }
 
 export interface Concurrency {
   /** The names of all gates, 'default' first. */
   readonly groups: readonly string[]
   /** The counters of one gate. @default group 'default' */
   stats: (group?: string) => GateStats
-  /** Sets a gate's limit from now on; a lower one cancels nothing. An integer ≥ 1. */
-  tune: (limit: number, group?: string) => void
+  /**
+   * Sets a gate's limit from now on, as the option `limit` does: an integer ≥ 1, or the bounds of one that adapts, which
+   * begins anew. A lower one cancels nothing. @throws FST_SURGE_BAD_OPTION
+   */
+  tune: (limit: number | Partial<LimitBounds>, group?: string) => void
   /**
    * Runs work that is no request inside a gate.
    * @throws FST_SURGE_QUEUE_FULL, FST_SURGE_QUEUE_TIMEOUT, FST_SURGE_EVICTED, FST_SURGE_DRAINING (503)
@@ -90,6 +94,18 @@ class TicketWaiter extends Waiter {
   }
 }
 
+/** What a function of the app's says of a request. A promise says nothing in time, and ends no process when it fails. */
+function ask<Answer> (of: (request: FastifyRequest) => Answer, request: FastifyRequest): Answer {
+  try {
+    const answer = of(request)
+    if (isPromise(answer)) answer.then(noop, noop)
+    return answer
+  } catch (error) {
+    // Fastify takes a hook that throws nothing for one that lets the request by.
+    throw error || new Error('A function of the app failed without a reason')
+  }
+}
+
 /** True when the request may go on, which it may in a dry run only. */
 function refuse (ticket: Ticket, { onShed }: RouteGate, reason: ShedReason, dryRun: boolean): boolean {
   if (onShed === undefined || dryRun) return ticket.refuse(refusals[reason], dryRun)
@@ -134,13 +150,14 @@ function concurrencyStage (gates: Map<string, Gate>, options: ResolvedOptions, d
       const read = readRoute(setting, `config.concurrency of ${route.key}`, names)
       if (read === false) return undefined
       const { group } = read
-      const gate: GateOptions = group === DEFAULT_GROUP ? options : options.groups[group]!
+      const gate = optionsOfGate(options, group)
       const priority = read.priority ?? gate.priority ?? 1
+      const key = read.key ?? gate.key
       return {
         gate: gates.get(group)!,
         kind: ++routes,
-        priority: typeof priority === 'function' ? ticket => priority(ticket.request) : () => priority,
-        key: gate.maxPerKey === undefined ? undefined : read.key ?? gate.key ?? ipOf,
+        priority: typeof priority === 'function' ? ticket => ask(priority, ticket.request) : () => priority,
+        key: gate.maxPerKey === undefined ? undefined : key === undefined ? ipOf : request => ask(key, request),
         onShed: gate.onShed
       }
     },
@@ -184,15 +201,27 @@ function concurrencyStage (gates: Map<string, Gate>, options: ResolvedOptions, d
   }
 }
 
+function optionsOfGate (options: ResolvedOptions, group: string): GateOptions {
+  return group === DEFAULT_GROUP ? options : options.groups[group]!
+}
+
+function noop () {}
+
 function ipOf (request: FastifyRequest): string {
   return withoutPort(request.ip)
 }
 
-function makeGate (group: string, { limit, rate, maxQueue, maxWait, target = 'service', maxPerKey, orphanTimeout }: Omit<GateOptions, 'target'> & { target?: number | 'service' | undefined }): Gate {
-  function changed (limit: number, before: number): void {
-    if (limitChannel.hasSubscribers) limitChannel.publish({ group, limit, before })
-  }
-  return new Gate({ limit: typeof limit === 'number' ? new FixedLimit(limit) : new AdaptiveLimit({ ...limit, maxWait }, changed), rate, maxQueue, maxWait, target, maxPerKey, orphanTimeout }, systemClock, loop)
+function tell (group: string, limit: number, before: number): void {
+  if (limit !== before && limitChannel.hasSubscribers) limitChannel.publish({ group, limit, before })
+}
+
+function makeLimit (group: string, limit: number | LimitBounds, { maxWait }: GateOptions): Limit {
+  return typeof limit === 'number' ? new FixedLimit(limit) : new AdaptiveLimit({ ...limit, maxWait }, (limit, before) => tell(group, limit, before))
+}
+
+function makeGate (group: string, options: GateOptions): Gate {
+  const { limit, rate, maxQueue, maxWait, target = 'service', maxPerKey, orphanTimeout } = options
+  return new Gate({ limit: makeLimit(group, limit, options), rate, maxQueue, maxWait, target, maxPerKey, orphanTimeout }, systemClock, loop)
 }
 
 export default definePlugin<ConcurrencyOptions, ResolvedOptions, Map<string, Gate>>({
@@ -219,7 +248,12 @@ export default definePlugin<ConcurrencyOptions, ResolvedOptions, Map<string, Gat
     app.decorate('concurrency', {
       groups: [...gates.keys()],
       stats: group => gateOf(group).stats(),
-      tune: (limit, group) => gateOf(group).tune(readValue('limit', limit, integer(1)) as number),
+      tune: (limit, group = DEFAULT_GROUP) => {
+        const gate = gateOf(group)
+        const tuned = makeLimit(group, readLimit(limit), optionsOfGate(options, group))
+        tell(group, tuned.current, gate.stats().limit)
+        gate.tune(tuned)
+      },
       run: async (task, options = {}) => {
         const { group, priority, signal } = readRun(options)
         return runInGate(gateOf(group), task, priority, signal)

@@ -1,7 +1,7 @@
 // The options of the concurrency plugin: a default gate, and named ones beside it.
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import { BadOption } from '../shared/errors.ts'
-import { abortSignal, boolean, either, func, integer, isObject, milliseconds, nearest, number, object, oneOf, readOptions, show, string, unknownKey, type Rules } from '../shared/check.ts'
+import { abortSignal, boolean, either, func, integer, isObject, milliseconds, nearest, number, object, oneOf, readOptions, readValue, show, string, unknownKey, type Rules } from '../shared/check.ts'
 import type { Rate } from '../shared/gate/token-bucket.ts'
 import type { Priority, ShedReason } from '../shared/gate/waiter.ts'
 
@@ -96,6 +96,11 @@ const gateRules: Rules<GateOptions> = {
   maxPerKey: integer(1),
   key: func,
   onShed: func
+}
+
+/** @throws FST_SURGE_BAD_OPTION */
+export function readLimit (input: unknown): number | LimitBounds {
+  return readValue('limit', input, gateRules.limit) as number | LimitBounds
 }
 
 function readBounds (input: unknown, path: string): LimitBounds {

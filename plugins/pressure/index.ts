@@ -8,6 +8,7 @@ import { systemClock } from '../shared/clock.ts'
 import { definePlugin } from '../shared/define-plugin.ts'
 import { Clash, UnderPressure } from '../shared/errors.ts'
 import { nameTakenDecorators, watchForLater } from '../shared/late-clash.ts'
+import { isPromise } from '../shared/promise.ts'
 import { jitteredRetryAfter, prepareRefusal, type Refusal } from '../shared/refusal.ts'
 import type { RouteFacts } from '../shared/route.ts'
 import { routeSetting, type SuiteState } from '../shared/suite-state.ts'
@@ -102,7 +103,7 @@ function pressureStage (core: Core, options: Pressure, suite: SuiteState, dryRun
 
   /** The app's error handler answers; true when the request may go on. */
   function failWith (ticket: Ticket, error: Error, refusal: Refusal): boolean {
-    ticket.reply.code(503).header('retry-after', jitteredRetryAfter(options.retryAfter))
+    ticket.reply.code(503).header('cache-control', 'no-store').header('retry-after', jitteredRetryAfter(options.retryAfter))
     ticket.count(refusal, false)
     ticket.fail(error)
     return false
@@ -110,14 +111,16 @@ function pressureStage (core: Core, options: Pressure, suite: SuiteState, dryRun
 
   function ask (ticket: Ticket, handler: PressureHandler, type: PressureType): boolean {
     const isSent = watchSend(ticket.reply)
-    const answer = handler(ticket.request, ticket.reply, type, measured(type, core.sample()))
-    if (answer instanceof Promise) {
-      answer
+    try {
+      const answer = handler(ticket.request, ticket.reply, type, measured(type, core.sample()))
+      if (!isPromise(answer)) return obey(ticket, answer, isSent(), refusals[type])
+      Promise.resolve(answer)
         .then(value => { if (obey(ticket, value, isSent(), refusals[type])) ticket.resume() })
         .catch(error => ticket.fail(error))
-      return false
+    } catch (error) {
+      ticket.fail(error)
     }
-    return obey(ticket, answer, isSent(), refusals[type])
+    return false
   }
 
   return {

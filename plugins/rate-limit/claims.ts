@@ -1,6 +1,7 @@
 // What a quota asks of one request: who it is, how much it may have, what it costs. Everything is worked out at once
 // where the app's own functions answer at once; a promise is made only where one of them does.
 import { parse } from '@lukeed/ms'
+import { isPromise } from '../shared/promise.ts'
 import { listed, type AddressKey } from './allow-list.ts'
 import type { Claim, OnStoreError } from './counter.ts'
 import { Policy } from './gcra.ts'
@@ -43,7 +44,7 @@ export class Claims<Request extends { ip: string | undefined }> {
   /** Undefined for who is on the allow list. */
   of (request: Request): Maybe<Claim | undefined> {
     const key = this.keyOf(request)
-    return isPromise(key) ? key.then(key => this.#byKey(request, key)) : this.#byKey(request, key)
+    return isPromise(key) ? Promise.resolve(key).then(key => this.#byKey(request, key)) : this.#byKey(request, key)
   }
 
   keyOf (request: Request): Maybe<string> {
@@ -63,7 +64,7 @@ export class Claims<Request extends { ip: string | undefined }> {
   #byKey (request: Request, key: string): Maybe<Claim | undefined> {
     if (this.#allowed === undefined) return this.#byPolicies(request, key)
     const allowed = this.#allowed(request, key)
-    if (isPromise(allowed)) return allowed.then(allowed => allowed ? undefined : this.#byPolicies(request, key))
+    if (isPromise(allowed)) return Promise.resolve(allowed).then(allowed => allowed ? undefined : this.#byPolicies(request, key))
     return allowed ? undefined : this.#byPolicies(request, key)
   }
 
@@ -71,9 +72,9 @@ export class Claims<Request extends { ip: string | undefined }> {
     if (this.#policies !== undefined) return this.#byCost(request, key, this.#policies)
     const { max, timeWindow, burst } = this.#options
     const most = typeof max === 'function' ? max(request, key) : max
-    if (isPromise(most)) return most.then(async most => this.#byCost(request, key, [policyOf(most, typeof timeWindow === 'function' ? await timeWindow(request, key) : timeWindow, burst)]))
+    if (isPromise(most)) return Promise.resolve(most).then(async most => this.#byCost(request, key, [policyOf(most, typeof timeWindow === 'function' ? await timeWindow(request, key) : timeWindow, burst)]))
     const window = typeof timeWindow === 'function' ? timeWindow(request, key) : timeWindow
-    if (isPromise(window)) return window.then(window => this.#byCost(request, key, [policyOf(most, window, burst)]))
+    if (isPromise(window)) return Promise.resolve(window).then(window => this.#byCost(request, key, [policyOf(most, window, burst)]))
     return this.#byCost(request, key, [policyOf(most, window, burst)])
   }
 
@@ -81,7 +82,7 @@ export class Claims<Request extends { ip: string | undefined }> {
     const { cost, onStoreError } = this.#options
     if (typeof cost !== 'function') return { key, policies, cost, onStoreError }
     const given = cost(request)
-    if (isPromise(given)) return given.then(given => ({ key, policies, cost: sane(given), onStoreError }))
+    if (isPromise(given)) return Promise.resolve(given).then(given => ({ key, policies, cost: sane(given), onStoreError }))
     return { key, policies, cost: sane(given), onStoreError }
   }
 }
@@ -102,8 +103,4 @@ function policyOf (max: unknown, window: unknown, burst: number | undefined): Po
   const length = amount(typeof window === 'string' ? parse(window) : window)
   const most = length === undefined ? 0 : Math.min(Math.floor(amount(max) ?? 0), MOST)
   return new Policy({ max: most, window: Math.min(length ?? A_MINUTE, A_CENTURY), burst })
-}
-
-export function isPromise<T> (value: T | Promise<T>): value is Promise<T> {
-  return typeof value === 'object' && value !== null && typeof (value as Promise<T>).then === 'function'
 }

@@ -1,9 +1,10 @@
 // A store of the user's own, by the contract of @fastify/rate-limit: it counts requests in a window by itself, so burst,
 // cost and several policies are beyond it.
+import { isPromise } from '../shared/promise.ts'
 import { accountKey } from './account-key.ts'
-import { isPromise } from './claims.ts'
 import type { Answer, Claim, RemoteCounter } from './counter.ts'
 import type { Decision, Penalties } from './gcra.ts'
+import { storeError } from './store-error.ts'
 
 type Counted = { current: number, ttl: number }
 
@@ -35,7 +36,7 @@ export class ContractCounter implements RemoteCounter {
     const policy = policies[0]!
     const { max, window } = policy
     const asked = this.#store[method]!(accountKey(this.#name, key), (error, result) => {
-      if (error !== null && error !== undefined) return done(error)
+      if (error !== null && error !== undefined) return done(storeError(error))
       const { current, ttl } = (result ?? {}) as Counted
       if (!Number.isFinite(current) || !Number.isFinite(ttl)) return done(new Error(`Expected \`current\` and \`ttl\` of the store, got ${JSON.stringify(result)}`))
       const refused = method === 'incr' ? current > max : current >= max
@@ -44,6 +45,6 @@ export class ContractCounter implements RemoteCounter {
       done(null, { outcome, wait: refused ? ttl : 0, told, levels: [told] })
     }, window, max)
     // That of an async function: it fails by rejecting, which nobody else hears and would end the process.
-    if (isPromise(asked)) asked.then(undefined, error => done(error ?? new Error('The store failed without a reason')))
+    if (isPromise(asked)) asked.then(undefined, error => done(storeError(error)))
   }
 }

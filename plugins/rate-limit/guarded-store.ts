@@ -5,6 +5,7 @@ import { Line, Link } from '../shared/line.ts'
 import { Breaker } from './breaker.ts'
 import type { Answer, Claim, Counter, RemoteCounter, Undecided, Verdict } from './counter.ts'
 import type { Decision } from './gcra.ts'
+import { storeError } from './store-error.ts'
 
 const UNCOUNTED: Undecided = { outcome: 'uncounted' }
 const UNAVAILABLE: Undecided = { outcome: 'unavailable' }
@@ -86,7 +87,7 @@ export class Guard {
     try {
       question(waiting.answered)
     } catch (error) {
-      waiting.answered((error as Error | null | undefined) ?? new Error('The store failed without a reason'))
+      waiting.answered(storeError(error))
     }
   }
 

@@ -18,7 +18,7 @@ import { endIfOver, judge, type Done } from './judgement.ts'
 import { Limits, type Limit } from './limits.ts'
 import { readRateLimit, type Quota, type RateLimit, type RateLimitOptions } from './options.ts'
 import type { PolicyOptions } from './policy-options.ts'
-import { QuotaApi, type Found, type QuotaClient, type QuotaState } from './quota-api.ts'
+import { QuotaApi, readClient, type Found, type QuotaClient, type QuotaState } from './quota-api.ts'
 
 export type { PolicyOptions, QuotaClient, QuotaState, RateLimitOptions }
 
@@ -181,13 +181,14 @@ function rateLimitHook (app: FastifyInstance, limits: Limits, stage: Stage<Limit
 
 function quotaApi (app: FastifyInstance, limits: Limits, stage: Stage<Limit>): QuotaApi<FastifyRequest> {
   async function find (target: FastifyRequest | QuotaClient): Promise<Found | undefined> {
-    if ('raw' in target) {
+    if (typeof target === 'object' && target !== null && 'raw' in target) {
       const limit = limitOf(app, stage, target)
       const claim = await limit?.claims.of(target)
       return claim && { counter: limit!.counter, claim }
     }
-    const { counter, claims } = limits.named(target)
-    const claim = claims.named(target.key)
+    const client = readClient(target)
+    const { counter, claims } = limits.named(client)
+    const claim = claims.named(client.key)
     if (claim === undefined) throw new BadOption('Expected a request, got a key: `max` or `timeWindow` is a function of the request there')
     return { counter, claim }
   }

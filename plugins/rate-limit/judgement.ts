@@ -3,9 +3,9 @@
 import type { FastifyBaseLogger, FastifyReply } from 'fastify'
 import { format } from '@lukeed/ms'
 import { headersOf } from '../shared/fastify-internals.ts'
+import { isPromise } from '../shared/promise.ts'
 import { jitteredRetryAfter } from '../shared/refusal.ts'
 import type { Ticket } from '../shared/ticket.ts'
-import { isPromise } from './claims.ts'
 import type { Claim, Verdict } from './counter.ts'
 import { wholeSeconds, type Decision } from './gcra.ts'
 import type { Limit } from './limits.ts'
@@ -79,7 +79,8 @@ function settle (ticket: Ticket, { quota, headers, refusals, decisions }: Limit,
       ttl: Math.ceil(verdict.wait),
       after: format(wholeSeconds(verdict.wait) * 1000, true)
     }) as object | undefined
-    if (error !== undefined && error !== null) {
+    if (error) {
+      reply.header('cache-control', 'no-store')
       if (headers.retryAfter) reply.header('retry-after', jitteredRetryAfter(seconds))
       ticket.count(refusal, dryRun)
       throw error
@@ -102,8 +103,16 @@ function conclude (ticket: Ticket, passes: boolean, done: Done | undefined): voi
 }
 
 function goOn (ticket: Ticket, done: Done | undefined): void {
-  if (done === undefined) ticket.resume()
-  else if (!endIfOver(ticket)) done()
+  if (done !== undefined) {
+    if (!endIfOver(ticket)) done()
+    return
+  }
+  try {
+    ticket.resume()
+  } catch (error) {
+    // The stages behind it: the store that called back is no place for what they throw.
+    ticket.fail(error)
+  }
 }
 
 /** It was refused, or its client has left: the handler that its slot waits for never runs. */
@@ -113,9 +122,9 @@ export function endIfOver (ticket: Ticket): boolean {
   return over
 }
 
-/** `reason` may be anything, also nothing: a request goes on where a hook's callback is given nothing. */
+/** `reason` may be anything, also nothing, or 0: a request goes on where a hook's callback is given that. */
 function fail (ticket: Ticket, reason: unknown, dryRun: boolean, done: Done | undefined): void {
-  const error = reason ?? new Error(`The rate limit could not decide: ${reason} was thrown`)
+  const error = reason || new Error(`The rate limit could not decide: ${reason} was thrown`)
   if (dryRun) {
     (ticket.request.log as FastifyBaseLogger).error({ err: error }, 'the rate limit could not decide')
     goOn(ticket, done)

@@ -1,5 +1,7 @@
 // `app.quota`: what handlers do with quotas beside being limited by them, such as charging what a reply turned out to
 // cost. The debts of a charge may go past the quota: they are paid off before the next request is admitted.
+import { isObject, readOptions, readValue, show, string, type Rules } from '../shared/check.ts'
+import { BadOption } from '../shared/errors.ts'
 import type { Claim, Counter } from './counter.ts'
 import type { Decision } from './gcra.ts'
 import type { StoreStats } from './guarded-store.ts'
@@ -10,6 +12,20 @@ export interface QuotaClient {
   group?: string
   /** 'GET /items/:id' */
   route?: string
+}
+
+const clientRules: Rules<QuotaClient> = {
+  key: { expects: 'a string or a number', accepts: value => typeof value === 'string' || typeof value === 'number' },
+  group: string,
+  route: string
+}
+
+/** A target that is no request. @throws FST_SURGE_BAD_OPTION */
+export function readClient (target: unknown): QuotaClient {
+  if (!isObject(target)) throw new BadOption(`Expected \`target\` to be a request, { key, group } or { key, route }, got ${show(target)}`)
+  const client = readOptions<Partial<QuotaClient>>('target', target, clientRules, {})
+  readValue('target.key', client.key, clientRules.key)
+  return client as QuotaClient
 }
 
 export interface QuotaState {
@@ -44,14 +60,14 @@ export class QuotaApi<Request extends object> {
     this.#stats = stats
   }
 
-  /** How the client stands, without counting; undefined when it is not limited. */
+  /** How the client stands, without counting; undefined for a request that is not limited, such as one on the allow list. @throws FST_SURGE_BAD_OPTION for a target that is none, as the others do */
   async peek (target: Request | QuotaClient): Promise<QuotaState | undefined> {
     const found = await this.#find(target)
     return found && stateOf(found.claim, await found.counter.peek(found.claim))
   }
 
-  /** Counts `tokens` more requests, also past the quota. A number ≥ 0. @throws RangeError */
-  async charge (target: Request | QuotaClient, tokens: number): Promise<QuotaState | undefined> {
+  /** Counts `tokens` more requests, also past the quota; undefined for a request that is not limited. A number ≥ 0. @default 1 @throws RangeError */
+  async charge (target: Request | QuotaClient, tokens = 1): Promise<QuotaState | undefined> {
     const add = checked(tokens)
     return await this.#change(target, ({ counter, claim }) => counter.add(claim, add))
   }

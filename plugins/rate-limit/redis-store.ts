@@ -7,6 +7,7 @@ import type { Answer, Claim, RemoteCounter } from './counter.ts'
 import { Denials } from './denials.ts'
 import { countsRefusals, describe, type Decision, type Penalties } from './gcra.ts'
 import { SCRIPT, SCRIPT_SHA } from './redis-script.ts'
+import { storeError } from './store-error.ts'
 
 /** Runs the script on one key. */
 type Run = (key: string, args: string[]) => Promise<unknown>
@@ -35,7 +36,7 @@ function runnerOf (client: any): Run {
     try {
       return await bySha!(key, args)
     } catch (error) {
-      if (!/^NOSCRIPT/.test((error as Error).message)) throw error
+      if (!/^NOSCRIPT/.test((error as Error | undefined)?.message ?? '')) throw error
       return await whole!(key, args)
     }
   }
@@ -113,7 +114,7 @@ export class RedisCounter implements RemoteCounter {
       const [outcome, by, wait, ...debts] = (answer as unknown[]).map(Number) as [number, number, number, ...number[]]
       if (OUTCOMES[outcome] === undefined || debts.length !== policies.length || !debts.every(Number.isFinite)) throw new Error(`Expected the answer of the script of the rate limit, got ${JSON.stringify(answer)}`)
       return describe(OUTCOMES[outcome], policies, debts.map(debt => ({ debt: debt / 1000 })), by - 1, wait / 1000)
-    }).then(decision => done(null, decision), error => done(error ?? new Error('Redis failed without a reason')))
+    }).then(decision => done(null, decision), error => done(storeError(error)))
   }
 
   /** In braces a cluster hashes what is between them. No other key begins with a bar. */

@@ -10,7 +10,7 @@ import type { Refusal } from './refusal.ts'
 export const refusedChannel = channel('fastify-surge:refused')
 /** The store of a rate limit was given up, or is back: `{ up, error }`. */
 export const storeChannel = channel('fastify-surge:store')
-/** A gate's limit that adapts became another: `{ group, limit, before }`. */
+/** A gate's limit became another, by itself or by `tune()`: `{ group, limit, before }`. */
 export const limitChannel = channel('fastify-surge:limit')
 /** The event loop was late by more than `maxEventLoopDelay` in the last sample: `{ eventLoopDelay }`, milliseconds. */
 export const stallChannel = channel('fastify-surge:stall')

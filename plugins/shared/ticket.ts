@@ -243,12 +243,12 @@ export class Ticket {
     this.#admission.refusals.record(refusal, this.route.key, dryRun, this.moment)
   }
 
-  /** For a stage that held the ticket and failed: the app's error handler answers, as it does for any hook that fails. */
+  /** For a stage that held the ticket and failed: the app's error handler answers, as it does for any hook that fails. Of no error the request would go on. */
   fail (error: unknown): void {
     // Not the stage's: it came from what ran behind it, where nobody is left to hand it to.
     if (this.started) throw error
     if (this.closed || this.refused) return
-    this.#done(error as Error)
+    this.#done((error || new Error('A function of the app failed without a reason')) as Error)
   }
 
   /** The handler is done, and its reply is on the way (or dropped, when the suite answered before it). */

@@ -13,7 +13,7 @@ interface OwnProperty { key: string, enumerable: boolean, value: Packed }
 export interface Thrown { fastifySurgeThrown: Packed }
 
 /** A clone loses other classes anyway; these are told apart by `instanceof` on both sides. */
-const bases = { Error, EvalError, RangeError, ReferenceError, SyntaxError, TypeError, URIError }
+const bases = { Error, AggregateError, EvalError, RangeError, ReferenceError, SyntaxError, TypeError, URIError }
 
 export function pack (thrown: unknown): Thrown {
   return { fastifySurgeThrown: packValue(thrown, []) ?? { kind: 'value', value: inspect(thrown) } }
@@ -57,7 +57,9 @@ function packError (error: Error, inside: Error[]): Packed {
 function unpackValue (packed: Packed): unknown {
   if (packed.kind === 'value') return packed.value
   if (packed.kind === 'list') return packed.items.map(unpackValue)
-  const error = new bases[packed.base as keyof typeof bases](packed.message)
+  const base = packed.base as keyof typeof bases
+  // Its errors are an own property as well.
+  const error = base === 'AggregateError' ? new AggregateError([], packed.message) : new bases[base](packed.message)
   define(error, 'stack', packed.stack, false)
   for (const { key, enumerable, value } of packed.own) define(error, key, unpackValue(value), enumerable)
   return error

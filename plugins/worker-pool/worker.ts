@@ -45,15 +45,20 @@ async function load (module: string, name: string): Promise<Handler> {
     const reason = cause instanceof Error ? cause.message : show(cause)
     throw new BadOption(`Expected \`workerPool.filename\` to be a module that loads, got ${show(module)}: ${reason}`, { cause })
   }
-  // CommonJS has its exports on `default`, some of them or all only there.
-  const found = [loaded, loaded.default].find(exports => typeof exports?.[name] === 'function')
-  if (found === undefined) {
-    const known = Object.keys({ ...loaded, ...loaded.default }).filter(key => typeof (loaded[key] ?? loaded.default[key]) === 'function')
+  const handler = exported(loaded, name)
+  if (handler === undefined) {
+    const known = Object.keys({ ...loaded, ...loaded.default }).filter(key => exported(loaded, key) !== undefined)
     const near = nearest(name, known)
     throw new BadOption(`Expected \`name\` to be an exported function of ${module}, got ${show(name)}. ${near === undefined ? `Exported: ${known.join(', ') || 'none'}.` : `Did you mean ${show(near)}?`}`)
   }
-  handlers.set(name, found[name])
-  return found[name]
+  handlers.set(name, handler)
+  return handler
+}
+
+/** The module's own function of that name: `constructor` and the like are any object's. CommonJS has its exports on `default`, some of them or all only there. */
+function exported (loaded: any, name: string): Handler | undefined {
+  const found = [loaded, loaded.default].find(exports => Object.hasOwn(exports ?? {}, name) && typeof exports[name] === 'function')
+  return found?.[name]
 }
 
 /** TypeScript loaders reach the threads of Node 20 through `require` only (tsx#354). */

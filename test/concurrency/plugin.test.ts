@@ -322,6 +322,18 @@ test('a priority that is none counts as normal: what a client sends cannot end t
   for (const client of [holder, ...others.slice(1)]) assert.equal((await client.reply()).status, 200)
 })
 
+test('an async priority or key function says nothing in time, and ends no process when it fails', async t => {
+  const unhandled: unknown[] = []
+  const listener = (reason: unknown) => { unhandled.push(reason) }
+  process.on('unhandledRejection', listener)
+  t.after(() => { process.off('unhandledRejection', listener) })
+  const late = (): never => Promise.reject(new Error('too late')) as never
+  const { port } = await serve(t, { maxPerKey: 1, priority: late, key: late }, app => { app.get('/', async () => 'ok') })
+  const client = await RawClient.connect(port)
+  for (let i = 0; i < 2; i++) assert.equal((await client.get('/').reply()).status, 200)
+  assert.deepEqual(unhandled, [])
+})
+
 test('run() checks its options', async t => {
   const { app } = await serve(t, {}, () => {})
   await assert.rejects(app.concurrency.run(async () => 1, { priority: 9 as 2 }), { code: 'FST_SURGE_BAD_OPTION', message: /priority.*0, 1 or 2, got 9/ })
@@ -398,24 +410,63 @@ test('onShed answers in the place of the 503, and leaves to it what it does not 
           if (request.url === '/stale') return { stale: true }
           if (request.url === '/sent') return reply.code(203).send('sent')
           if (request.url === '/fails') throw new Error('no stale copy')
+          if (request.url === '/query') return { then (resolve: (row: object) => void) { setImmediate(resolve, { row: 1 }) } }
         }
       }
     }
   }, app => {
-    for (const path of ['/hold', '/stale', '/sent', '/refused', '/fails']) app.get(path, { config: { concurrency: 'pages' } }, () => new Promise(() => {}))
+    for (const path of ['/hold', '/stale', '/sent', '/refused', '/fails', '/query']) app.get(path, { config: { concurrency: 'pages' } }, () => new Promise(() => {}))
   })
   const holder = (await RawClient.connect(port)).get('/hold')
   await eventually(() => app.concurrency.stats('pages').inflight === 1, 'held')
   const client = await RawClient.connect(port)
   const replies = []
-  for (const path of ['/stale', '/sent', '/refused', '/fails']) {
+  for (const path of ['/stale', '/sent', '/refused', '/fails', '/query']) {
     const { status, body } = await client.get(path).reply()
-    replies.push([status, path === '/stale' || path === '/sent' ? body : JSON.parse(body).code])
+    replies.push([status, status < 300 ? body : JSON.parse(body).code])
   }
-  assert.deepEqual(replies, [[200, '{"stale":true}'], [203, 'sent'], [503, 'FST_SURGE_QUEUE_FULL'], [500, undefined]])
-  assert.deepEqual(reasons, ['queue_full', 'queue_full', 'queue_full', 'queue_full'])
-  assert.deepEqual([app.concurrency.stats('pages').inflight, app.concurrency.stats('pages').shed.queue_full], [1, 4])
+  assert.deepEqual(replies, [[200, '{"stale":true}'], [203, 'sent'], [503, 'FST_SURGE_QUEUE_FULL'], [500, undefined], [200, '{"row":1}']])
+  assert.deepEqual(reasons, Array(5).fill('queue_full'))
+  assert.deepEqual([app.concurrency.stats('pages').inflight, app.concurrency.stats('pages').shed.queue_full], [1, 5])
   holder.end()
+})
+
+/** What stands for "no error" where a hook's callback is given one. */
+const NOTHINGS = [undefined, null, false, 0, '']
+
+test('an onShed that throws nothing, or rejects with nothing, fails its request and does not let it by', async t => {
+  let ran = 0
+  let onShed: () => unknown = () => {}
+  const { app, port } = await serve(t, { limit: 1, maxQueue: 0, onShed: () => onShed() }, app => {
+    app.get('/hold', () => new Promise(() => {}))
+    app.get('/', async () => { ran++ })
+  })
+  const holder = (await RawClient.connect(port)).get('/hold')
+  await eventually(() => app.concurrency.stats().inflight === 1, 'held')
+  const client = await RawClient.connect(port)
+  for (const nothing of NOTHINGS) {
+    for (const fails of [() => { throw nothing }, () => Promise.reject(nothing)]) {
+      onShed = fails
+      const { status, body } = await client.get('/').reply()
+      assert.equal(status, 500, String(nothing))
+      assert.match(JSON.parse(body).message, /failed without a reason/)
+    }
+  }
+  assert.equal(ran, 0)
+  holder.end()
+})
+
+test('a priority or key function that throws, be it nothing, fails its request, and does not let it by', async t => {
+  for (const thrown of [new Error('who is it?'), ...NOTHINGS]) {
+    for (const asked of ['priority', 'key']) {
+      let ran = false
+      const { app, port } = await serve(t, { maxPerKey: 1, [asked]: () => { throw thrown } }, app => { app.get('/', async () => { ran = true }) })
+      const { status, body } = await (await RawClient.connect(port)).get('/').reply()
+      assert.equal(status, 500, `${asked} throws ${String(thrown)}`)
+      assert.match(JSON.parse(body).message, /who is it\?|failed without a reason/)
+      assert.deepEqual([ran, atRest(app)], [false, true])
+    }
+  }
 })
 
 test('what onShed sends is the only answer, however long an onSend hook in front of the gate takes, and none follows a deadline', async t => {
@@ -609,11 +660,35 @@ test('a limit that changes is told on a diagnostics channel, with its group', as
   assert.deepEqual(told, [{ group: 'calls', limit: 64, before: 32 }])
 })
 
+test('tune() gives a gate a limit that adapts back, from its bounds, and each change is told', async t => {
+  const told: unknown[] = []
+  const listener = (message: unknown) => { told.push(message) }
+  subscribe('fastify-surge:limit', listener)
+  t.after(() => unsubscribe('fastify-surge:limit', listener))
+  const { app } = await serve(t, { groups: { calls: { limit: 100, maxWait: 60 } } }, () => {})
+  const gate = deferred()
+  const tasks = Array.from({ length: 60 }, () => app.concurrency.run(() => gate.promise, { group: 'calls' }))
+  assert.equal(app.concurrency.stats('calls').inflight, 60)
+  app.concurrency.tune({ max: 64 }, 'calls')
+  assert.deepEqual([app.concurrency.stats('calls').limit, app.concurrency.stats('calls').inflight], [32, 60])
+  tasks.push(app.concurrency.run(() => gate.promise, { group: 'calls' }))
+  await eventually(() => app.concurrency.stats('calls').inflight === 61, 'slow start, in time for its maxWait')
+  gate.resolve()
+  await Promise.all(tasks)
+  app.concurrency.tune(5, 'calls')
+  app.concurrency.tune(5, 'calls')
+  app.concurrency.tune({ min: 40 }, 'calls')
+  app.concurrency.tune({}, 'calls')
+  assert.deepEqual(told, [[100, 32], [32, 64], [64, 5], [5, 40], [40, 32]].map(([before, limit]) => ({ group: 'calls', limit, before })))
+  assert.throws(() => app.concurrency.tune({ min: 5, max: 2 }), { code: 'FST_SURGE_BAD_OPTION', message: /`limit.min` to be an integer ≤ `max` \(2\), got 5/ })
+  assert.throws(() => app.concurrency.tune({ maxi: 2 } as object), { message: /Did you mean `max`/ })
+})
+
 test('unknown groups and limits are refused by the decorator as well', async () => {
   const app = Fastify()
   await app.register(concurrency, { groups: { reports: { limit: 1 } } })
   assert.throws(() => app.concurrency.stats('report'), /Did you mean 'reports'/)
-  assert.throws(() => app.concurrency.tune(0), /an integer ≥ 1, got 0/)
+  assert.throws(() => app.concurrency.tune(0), /an integer ≥ 1, or { min, max }, got 0/)
   app.concurrency.tune(7, 'reports')
   assert.equal(app.concurrency.stats('reports').limit, 7)
 })

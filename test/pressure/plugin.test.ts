@@ -162,7 +162,11 @@ test('pressureHandler: what it returns or resolves to is sent, nothing lets the 
     ['resolves to nothing', async () => {}, 200, 'served'],
     ['sends later', async (_request, reply) => { await new Promise(resolve => setImmediate(resolve)); reply.send('later') }, 200, 'later'],
     ['resolves to the reply', async (_request, reply) => reply.code(529).send('sent'), 529, 'sent'],
-    ['rejects', async () => { throw new Error('rejected') }, 500, /rejected/]
+    ['rejects', async () => { throw new Error('rejected') }, 500, /rejected/],
+    // What queries of some clients are.
+    ['resolves to a value, though it is no Promise', () => ({ then (resolve: (value: unknown) => void) { setImmediate(resolve, 'rows') } }), 200, 'rows'],
+    ['resolves to nothing, though it is no Promise', () => ({ then (resolve: () => void) { setImmediate(resolve) } }), 200, 'served'],
+    ['rejects, though it is no Promise', () => ({ then (_: unknown, reject: (error: Error) => void) { setImmediate(reject, new Error('rejected')) } }), 500, /rejected/]
   ]
   for (const [name, handler, status, body] of rows) {
     for (const slowOnSend of [false, true]) {
@@ -182,6 +186,19 @@ test('pressureHandler: what it returns or resolves to is sent, nothing lets the 
       }
     }
   }
+})
+
+test('a pressureHandler that throws nothing, or rejects with nothing, fails its request and does not let it by', async t => {
+  let ran = false
+  for (const nothing of [undefined, null, false, 0, '']) {
+    for (const pressureHandler of [() => { throw nothing }, () => Promise.reject(nothing)]) {
+      const app = await pressed(t, { pressureHandler }, app => { app.get('/', async () => { ran = true }) })
+      const reply = await (await RawClient.connect(await listen(app))).get('/').reply()
+      assert.equal(reply.status, 500, String(nothing))
+      assert.match(JSON.parse(reply.body).message, /failed without a reason/)
+    }
+  }
+  assert.equal(ran, false)
 })
 
 test('what a pressureHandler sends is the only answer, however long an onSend hook in front of the plugin takes', async t => {
@@ -221,6 +238,7 @@ test('a message of your own is in the prepared 503; a customError goes to the er
     const reply = await app.inject('/')
     assert.equal(reply.statusCode, 503)
     assert.deepEqual(reply.json(), { mine: 'BUSY' })
+    assert.equal(reply.headers['cache-control'], 'no-store')
     assert.match(reply.headers['retry-after'] as string, /^\d+$/)
   }
 })

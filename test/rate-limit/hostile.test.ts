@@ -1,5 +1,6 @@
 // What a client, the app's own functions or a store may do to the limit: it holds, and no request hangs or gets by.
 import assert from 'node:assert/strict'
+import { subscribe, unsubscribe } from 'node:diagnostics_channel'
 import { test, type TestContext } from 'node:test'
 import Fastify, { type FastifyInstance, type FastifyRequest, type InjectOptions } from 'fastify'
 import rateLimit, { type RateLimitOptions } from '../../plugins/rate-limit/index.ts'
@@ -31,13 +32,13 @@ async function statuses (app: FastifyInstance, requests: (string | InjectOptions
 const any = (value: unknown): any => value
 
 test('a function that throws nothing at all, or rejects with nothing, fails its request and does not let it by', async t => {
-  const failing: RateLimitOptions[] = [
-    // eslint-disable-next-line no-throw-literal
-    { keyGenerator: () => { throw undefined } },
-    { keyGenerator: any(() => Promise.reject()) }, // eslint-disable-line prefer-promise-reject-errors
-    { max: any(() => Promise.reject(null)) }, // eslint-disable-line prefer-promise-reject-errors
-    { allowList: any(async () => { throw undefined }) } // eslint-disable-line no-throw-literal
-  ]
+  const failing = [undefined, null, false, 0, ''].flatMap((nothing): RateLimitOptions[] => [
+    { keyGenerator: () => { throw nothing } },
+    { keyGenerator: any(() => Promise.reject(nothing)) },
+    { max: any(() => Promise.reject(nothing)) },
+    { allowList: any(async () => { throw nothing }) },
+    { max: 0, onExceeded: () => { throw nothing } }
+  ])
   for (const options of failing) {
     for (const hook of ['onRequest', 'preHandler'] as const) {
       const app = await limited(t, { ...options, hook })
@@ -48,12 +49,31 @@ test('a function that throws nothing at all, or rejects with nothing, fails its 
   }
 })
 
+test('what functions of the app answer may be no Promise and resolve all the same, as queries of some clients do', async t => {
+  const resolving = (value: unknown) => any(() => ({ then (resolve: (value: unknown) => void) { setImmediate(resolve, value) } }))
+  const limits: RateLimitOptions[] = [
+    { keyGenerator: resolving('somebody') },
+    { max: resolving(1) },
+    { timeWindow: resolving(60_000) },
+    { allowList: resolving(false) },
+    { cost: resolving(1) }
+  ]
+  for (const options of limits) {
+    for (const hook of ['onRequest', 'preHandler'] as const) {
+      const app = await limited(t, { max: 1, hook, ...options })
+      assert.deepEqual(await statuses(app, ['/', '/']), [200, 429], `${Object.keys(options)} ${hook}`)
+    }
+  }
+})
+
 test('an errorResponseBuilder that builds nothing leaves the prepared reply', async t => {
   for (const hook of ['onRequest', 'preHandler'] as const) {
-    const app = await limited(t, { hook, max: 0, errorResponseBuilder: any(() => undefined) })
-    const refused = await app.inject('/')
-    assert.equal(refused.statusCode, 429)
-    assert.equal(refused.json().code, 'FST_SURGE_RATE_LIMITED')
+    for (const nothing of [undefined, null, false, 0, '']) {
+      const app = await limited(t, { hook, max: 0, errorResponseBuilder: any(() => nothing) })
+      const refused = await app.inject('/')
+      assert.equal(refused.statusCode, 429)
+      assert.equal(refused.json().code, 'FST_SURGE_RATE_LIMITED')
+    }
   }
 })
 
@@ -198,11 +218,11 @@ test('close() while a store is asked: the request is answered by the policy, and
   await closed
 })
 
-type Incr = (done: Answer<{ current: number, ttl: number }>) => void
+type Incr = (done: Answer<{ current: number, ttl: number }>) => unknown
 
 function storeThat (incr: Incr, seen: string[] = []): any {
   return class {
-    incr (key: string, done: Answer<{ current: number, ttl: number }>) { seen.push(key); incr(done) }
+    incr (key: string, done: Answer<{ current: number, ttl: number }>) { seen.push(key); return incr(done) }
     child () { return this }
   }
 }
@@ -238,6 +258,30 @@ test('a store of one\'s own whose promise rejects has failed; once it has answer
   const app = await limited(t, { onStoreError: 'closed', store: any(Late) })
   assert.deepEqual(await statuses(app, ['/']), [200])
   assert.equal(app.quota.stats().failed, 0)
+})
+
+test('whatever a store fails with, and however, is told as an Error', async t => {
+  const told: any[] = []
+  const listener = (message: unknown) => { told.push(message) }
+  subscribe('fastify-surge:store', listener)
+  t.after(() => unsubscribe('fastify-surge:store', listener))
+  const down = new Error('down')
+  for (const [reason, message] of [[undefined, 'The store failed without a reason'], [null, 'The store failed without a reason'], ['READONLY', "The store failed: 'READONLY'"], [0, 'The store failed: 0'], [down, 'down']] as const) {
+    const ways: RateLimitOptions[] = [
+      { store: storeThat(() => { throw reason }) },
+      { store: storeThat(async () => { throw reason }) },
+      { redis: redisThat(() => { throw reason }) },
+      { redis: redisThat(async () => { throw reason }) }
+    ]
+    if (reason !== undefined && reason !== null) ways.push({ store: storeThat(done => done(any(reason))) })
+    for (const way of ways) {
+      const app = await limited(t, way)
+      assert.deepEqual(await statuses(app, ['/', '/', '/']), [200, 200, 200])
+      const [{ up, error }] = told.splice(0)
+      assert.ok(error instanceof Error)
+      assert.deepEqual([up, error.message], [false, message])
+    }
+  }
 })
 
 test('a client cannot write another counter into its key', async t => {

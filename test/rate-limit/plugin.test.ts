@@ -355,6 +355,25 @@ test('a client that leaves while the store answers gets no handler, and its slot
   }
 })
 
+test('what fails in a gate behind a store that has answered fails its request, and nobody else', async t => {
+  class Late {
+    incr (_key: string, done: (error: null, counted: { current: number, ttl: number }) => void) { setImmediate(done, null, { current: 1, ttl: 1 }) }
+    child () { return this }
+  }
+  for (const thrown of [new Error('who is it?'), undefined]) {
+    let ran = false
+    const app = Fastify()
+    t.after(() => app.close())
+    await app.register(rateLimit, { store: Late as any })
+    await app.register(concurrency, { priority: () => { throw thrown } })
+    app.get('/', async () => { ran = true })
+    const { status, body } = await (await RawClient.connect(await listen(app))).get('/').reply()
+    assert.equal(status, 500)
+    assert.match(JSON.parse(body).message, /who is it\?|failed without a reason/)
+    assert.equal(ran, false)
+  }
+})
+
 test('errorResponseBuilder is thrown to the error handler, with the headers on the reply', async t => {
   const app = await limited(t, {
     max: 0,
@@ -367,6 +386,7 @@ test('errorResponseBuilder is thrown to the error handler, with the headers on t
   const refused = await app.inject('/')
   assert.equal(refused.statusCode, 403)
   assert.deepEqual(refused.json(), { mine: '0 per 1 minute', ban: true })
+  assert.equal(refused.headers['cache-control'], 'no-store')
   assert.ok(Number(refused.headers['retry-after']) >= 60)
   assert.equal(refused.headers['x-ratelimit-limit'], '0')
 })
@@ -588,6 +608,28 @@ test('app.quota: a handler charges what its reply cost, by request, and by key f
   await assert.rejects(app.quota.charge({ key }, NaN), RangeError)
   await assert.rejects(app.quota.peek({ key, group: 'tokenz' }), { code: 'FST_SURGE_BAD_OPTION', message: /name of a limited group, got 'tokenz'/ })
   assert.equal(app.quota.stats().asked, 0)
+})
+
+test('app.quota: a target that is none is said, a charge without a number is one request, and who is not limited has no state', async t => {
+  const app = await limited(t, { max: 10, timeWindow: '1 hour', allowList: ['127.0.0.2'] }, app => {
+    app.get('/', async request => [await app.quota.peek(request) ?? null, await app.quota.charge(request) ?? null])
+  })
+  for (const [target, message] of [
+    ['1.2.3.4', /Expected `target` to be a request, \{ key, group } or \{ key, route }, got '1\.2\.3\.4'/],
+    [undefined, /Expected `target` .*got undefined/],
+    [null, /Expected `target` .*got null/],
+    [{ ky: 'x' }, /Unknown option `target\.ky`\. Did you mean `key`\?/],
+    [{ group: 'x' }, /Expected `target\.key` to be a string or a number, got undefined/],
+    [{ key: {} }, /Expected `target\.key` to be a string or a number, got \{}/],
+    [{ key: 'x', route: 5 }, /Expected `target\.route`/]
+  ] as [any, RegExp][]) {
+    for (const call of ['peek', 'charge', 'refund', 'reset'] as const) await assert.rejects(app.quota[call](target), { code: 'FST_SURGE_BAD_OPTION', message }, call)
+  }
+  assert.equal((await app.quota.charge({ key: 7 }))!.remaining, 9)
+  assert.equal((await app.quota.charge({ key: 7, group: undefined, route: undefined }))!.remaining, 8)
+  const [peeked, charged] = (await app.inject('/')).json()
+  assert.deepEqual([peeked.remaining, charged.remaining], [9, 8])
+  assert.deepEqual((await app.inject({ url: '/', remoteAddress: '127.0.0.2' })).json(), [null, null])
 })
 
 test('app.quota: a refund without a number gives back what the request was charged, no more', async t => {

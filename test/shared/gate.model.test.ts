@@ -12,12 +12,14 @@ import { FakeClock } from '../support/fake-clock.ts'
 class Claim extends Waiter {
   outcomes: string[] = []
   slots = 0
+  /** What its client, or the app in its place, does when it is shed. */
+  onShed: () => void = () => {}
   override admitted () { this.outcomes.push('admitted'); this.slots++ }
-  override shed (reason: ShedReason) { this.outcomes.push(reason) }
+  override shed (reason: ShedReason) { this.outcomes.push(reason); this.onShed() }
 }
 
 const step = fc.oneof(
-  { weight: 6, arbitrary: fc.record({ do: fc.constant('enter' as const), priority: fc.constantFrom<Priority>(0, 1, 2) }) },
+  { weight: 6, arbitrary: fc.record({ do: fc.constant('enter' as const), priority: fc.constantFrom<Priority>(0, 1, 2), raises: fc.constantFrom(0, 0, 1, 5) }) },
   { weight: 4, arbitrary: fc.record({ do: fc.constantFrom('leave' as const, 'orphan' as const), which: fc.nat(40) }) },
   { weight: 2, arbitrary: fc.record({ do: fc.constant('advance' as const), ms: fc.integer({ min: 1, max: 400 }) }) },
   { weight: 1, arbitrary: fc.record({ do: fc.constant('tune' as const), limit: fc.integer({ min: 1, max: 6 }) }) },
@@ -40,9 +42,12 @@ test('the gate keeps its invariants whatever comes', () => {
         case 'enter': {
           const claim = new Claim(move.priority)
           const free = before < limit && waiting().length === 0
-          const room = waiting().length < 4 || waiting().some(other => other.priority > move.priority)
+          const evicted = waiting().length < 4 ? undefined : waiting().sort((a, b) => b.priority - a.priority)[0]!
+          const room = evicted === undefined || evicted.priority > move.priority
+          if (move.raises > 0) claim.onShed = () => { gate.tune(new FixedLimit(limit = Math.min(8, limit + move.raises))) }
           const outcome = gate.enter(claim)
-          assert.equal(outcome, !open ? 'draining' : free ? 'RUN' : room ? 'WAIT' : 'queue_full')
+          // Whom it evicts may have raised the limit by more than those who go first need.
+          assert.equal(outcome, !open ? 'draining' : free || (evicted !== undefined && claim.state === 'RUN') ? 'RUN' : room ? 'WAIT' : 'queue_full')
           if (outcome === 'RUN') claim.slots++
           claims.push(claim)
           break
@@ -50,7 +55,7 @@ test('the gate keeps its invariants whatever comes', () => {
         case 'leave': if (claims.length > 0) gate.leave(claims[move.which % claims.length]!); break
         case 'orphan': if (claims.length > 0) gate.orphan(claims[move.which % claims.length]!); break
         case 'advance': clock.advance(move.ms); break
-        case 'tune': gate.tune(limit = move.limit); break
+        case 'tune': gate.tune(new FixedLimit(limit = move.limit)); break
         case 'drain': gate.drain(); open = false; break
         case 'reopen': gate.reopen(); open = true
       }
@@ -70,6 +75,56 @@ test('the gate keeps its invariants whatever comes', () => {
     for (const claim of claims) gate.leave(claim)
     const { inflight, queued, orphans } = gate.stats()
     assert.deepEqual({ inflight, queued, orphans }, { inflight: 0, queued: 0, orphans: 0 })
+  }), { numRuns: 500 })
+})
+
+const rated = fc.oneof(
+  { weight: 6, arbitrary: fc.record({ do: fc.constant('enter' as const), priority: fc.constantFrom<Priority>(0, 1, 2), patience: fc.constantFrom(60, 250, Infinity) }) },
+  { weight: 2, arbitrary: fc.record({ do: fc.constant('leave' as const), which: fc.nat(40) }) },
+  { weight: 3, arbitrary: fc.record({ do: fc.constant('advance' as const), ms: fc.integer({ min: 1, max: 200 }) }) }
+)
+
+test('who waits for tokens is served by priority and then in order, and only who would wait too long behind those is refused on arrival', () => {
+  fc.assert(fc.property(fc.array(rated, { minLength: 5, maxLength: 120 }), steps => {
+    const clock = new FakeClock()
+    // A token each 10 ms, so that they are whole milliseconds.
+    const gate = new Gate({ limit: new FixedLimit(1000), rate: { perSecond: 100, burst: 3 }, maxQueue: 1000, maxWait: 295, target: Infinity, orphanTimeout: 900 }, clock)
+    const claims: Claim[] = []
+    const waiting = () => claims.filter(claim => claim.state === 'WAIT')
+    let tokens = 3
+    let counted = 0
+
+    /** Tokens that are there, by what has come in since and what was taken. */
+    function refill (): void {
+      tokens = Math.min(3, tokens + (clock.now() - counted) / 10)
+      counted = clock.now()
+    }
+
+    for (const move of steps) {
+      switch (move.do) {
+        case 'enter': {
+          refill()
+          const claim = new Claim(move.priority)
+          claim.patience = move.patience
+          claim.admitted = () => {
+            refill()
+            tokens--
+            const passed = waiting().filter(other => other.priority < claim.priority || (other.priority === claim.priority && claims.indexOf(other) < claims.indexOf(claim)))
+            assert.deepEqual(passed, [], 'served before those who come first')
+          }
+          const before = waiting().filter(other => other.priority <= move.priority).length
+          const due = Math.round((before + 1 - tokens) * 10)
+          const outcome = gate.enter(claim)
+          assert.equal(outcome, due <= 0 ? 'RUN' : due > Math.min(295, move.patience) ? 'predicted_wait' : 'WAIT')
+          if (outcome === 'RUN') tokens--
+          claims.push(claim)
+          break
+        }
+        case 'leave': if (claims.length > 0) gate.leave(claims[move.which % claims.length]!); break
+        case 'advance': clock.advance(move.ms)
+      }
+      for (const claim of waiting()) assert.ok(clock.now() - claim.since < 295, 'waits past maxWait')
+    }
   }), { numRuns: 500 })
 })
 
@@ -131,7 +186,7 @@ test('with turns of the event loop as further permits, nobody waits beside a fre
         case 'leave': if (claims.length > 0) gate.leave(claims[move.which % claims.length]!); break
         case 'orphan': if (claims.length > 0) gate.orphan(claims[move.which % claims.length]!); break
         case 'advance': clock.advance(move.ms); break
-        case 'tune': gate.tune(limit = move.limit)
+        case 'tune': gate.tune(new FixedLimit(limit = move.limit))
       }
       assert.ok(gate.stats().inflight <= Math.max(limit, before))
       check()

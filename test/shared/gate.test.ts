@@ -2,6 +2,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { Gate, type GateLimits } from '../../plugins/shared/gate/gate.ts'
 import { FixedLimit, type Claim as Ended, type Ending, type Limit } from '../../plugins/shared/gate/limit.ts'
+import { runInGate } from '../../plugins/shared/gate/run-in-gate.ts'
 import { Waiter, type Priority, type ShedReason } from '../../plugins/shared/gate/waiter.ts'
 import { FakeClock } from '../support/fake-clock.ts'
 
@@ -176,16 +177,74 @@ test('higher priorities are admitted first, and evict the oldest of the lowest w
   assert.equal(log.at(-1), 'normal admitted')
 })
 
+test('whoever is evicted may raise the limit, or come back as other work: the newcomer runs, and the room keeps its bound', () => {
+  const { gate, log } = setUp({ limit: 1, maxQueue: 1 })
+  class Raising extends Claim {
+    override shed (reason: ShedReason) {
+      super.shed(reason)
+      gate.tune(new FixedLimit(2))
+    }
+  }
+  gate.enter(new Claim('running', log))
+  gate.enter(new Raising('raising', log, 2))
+  assert.equal(gate.enter(new Claim('critical', log, 0)), 'RUN')
+
+  class Returning extends Claim {
+    override shed (reason: ShedReason) {
+      super.shed(reason)
+      gate.enter(new Claim('returned', log, 2))
+    }
+  }
+  gate.enter(new Returning('returning', log, 2))
+  assert.equal(gate.enter(new Claim('urgent', log, 0)), 'WAIT')
+  assert.equal(gate.stats().queued, 1)
+  assert.deepEqual(log, ['raising evicted', 'returning evicted', 'returned evicted'])
+})
+
+test('a predicted wait is behind those who go first, not behind those whom a higher priority passes', () => {
+  const { gate, clock, log } = setUp({ limit: 1, maxQueue: 100, maxWait: 5_000 })
+  function urgent (priority: Priority): Claim {
+    const claim = new Claim(`urgent ${priority}`, log, priority)
+    claim.patience = 300
+    return claim
+  }
+  const served = new Claim('served', log)
+  gate.enter(served)
+  clock.advance(1_600)
+  gate.leave(served)
+  assert.equal(gate.stats().service, 100)
+  const running = new Claim('running', log)
+  gate.enter(running)
+  for (let i = 0; i < 10; i++) gate.enter(new Claim('low', log, 2))
+  assert.equal(gate.enter(urgent(2)), 'predicted_wait')
+  assert.equal(gate.enter(urgent(1)), 'WAIT')
+  assert.equal(gate.enter(urgent(0)), 'WAIT')
+  assert.equal(gate.enter(urgent(1)), 'WAIT')
+  assert.equal(gate.enter(urgent(1)), 'predicted_wait')
+  gate.leave(running)
+  assert.deepEqual(log, ['urgent 0 admitted'])
+})
+
+test('a wait for a token is predicted behind those who go first; who is passed may wait longer than was predicted, and is told so at maxWait', () => {
+  const { gate, clock, log } = setUp({ limit: 100, maxQueue: 100, maxWait: 550, rate: { perSecond: 10, burst: 1 } })
+  const enter = (name: string, priority: Priority) => gate.enter(new Claim(name, log, priority))
+  const outcomes = Array.from({ length: 7 }, (_, i) => enter(`low ${i}`, 2))
+  assert.deepEqual(outcomes, ['RUN', 'WAIT', 'WAIT', 'WAIT', 'WAIT', 'WAIT', 'predicted_wait'])
+  assert.equal(enter('critical', 0), 'WAIT')
+  clock.advance(550)
+  assert.deepEqual(log, ['critical admitted', 'low 1 admitted', 'low 2 admitted', 'low 3 admitted', 'low 4 admitted', 'low 5 queue_timeout'])
+})
+
 test('a lower limit cancels nothing, a higher one admits at once', () => {
   const { gate, log } = setUp({ limit: 2 })
   const a = new Claim('a', log)
   const b = new Claim('b', log)
   gate.enter(a); gate.enter(b); gate.enter(new Claim('c', log))
-  gate.tune(1)
+  gate.tune(new FixedLimit(1))
   gate.leave(a)
   assert.deepEqual(log, [])
   assert.equal(gate.stats().inflight, 1)
-  gate.tune(2)
+  gate.tune(new FixedLimit(2))
   assert.deepEqual(log, ['c admitted'])
 })
 
@@ -259,6 +318,18 @@ test('the limit hears of every claim that ran, once, before its slot is handed o
     { service: 105, began: 2, inflight: 1, queued: 0, kind: 0, ending: 'untelling', held: 105 },
     { service: 15, began: 1, inflight: 1, queued: 0, kind: 0, ending: 'orphaned', held: 15 }
   ])
+})
+
+test('run() tells the limit of a task that fails that its time says nothing', async () => {
+  const clock = new FakeClock()
+  const limit = new Listening()
+  const gate = new Gate({ ...defaults, limit }, clock)
+  const takes = (ms: number, result: () => string) => runInGate(gate, async () => { clock.advance(ms); return result() }, 1)
+  await assert.rejects(takes(10, () => { throw new Error('failed') }), /failed/)
+  assert.equal(gate.stats().service, 0)
+  assert.equal(await takes(32, () => 'done'), 'done')
+  assert.equal(gate.stats().service, 2)
+  assert.deepEqual(limit.told.map(told => (told as { ending: string }).ending), ['untelling', 'served'])
 })
 
 test('work that was done before its claim was admitted, as in a dry run, is not counted from the beginning of time', () => {

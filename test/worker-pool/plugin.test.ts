@@ -318,6 +318,16 @@ test('an export that does not exist is named with the nearest one', async t => {
   assert.equal(app.workerPool.stats().crashed, 0)
 })
 
+test('what every object inherits is no export', async t => {
+  for (const filename of [tasks, require.resolve('./tasks.cjs'), new URL('./no-default.mjs', import.meta.url)]) {
+    const app = await pool(t, { filename, name: String(filename).endsWith('no-default.mjs') ? 'named' : 'default' })
+    for (const name of ['constructor', 'toString', 'hasOwnProperty', '__proto__', 'call', 'nothing']) {
+      await assert.rejects(app.workerPool.run('return 1', { name }), { code: 'FST_SURGE_BAD_OPTION', message: /to be an exported function of .*(Exported: |Did you mean )/ }, name)
+    }
+    assert.equal(app.workerPool.stats().crashed, 0)
+  }
+})
+
 test('close() lets a task end', async t => {
   const app = await pool(t, { closeTimeout: 60_000 })
   await app.ready()

@@ -41,6 +41,8 @@ test('a FastifyError stays an error with its stack: a structured clone makes a p
 test('causes and the errors of an AggregateError keep theirs', () => {
   const cause = Object.assign(new TypeError('inner'), { code: 'E_INNER' })
   const arrived = carried(new AggregateError([cause, 7], 'outer', { cause }))
+  assert.equal(Object.getPrototypeOf(arrived), AggregateError.prototype)
+  assert.deepEqual(Object.keys(arrived), [])
   assert.equal(arrived.message, 'outer')
   assert.equal(arrived.name, 'AggregateError')
   assert.equal(arrived.cause.code, 'E_INNER')

@@ -13,7 +13,7 @@ export interface GateStats {
   orphans: number
   /** True while the queue stands: newest first, and who waits too long is shed. */
   congested: boolean
-  /** Milliseconds that a claim runs, a moving average. */
+  /** Milliseconds that a claim runs which does not fail, a moving average. */
   service: number
   /** Admitted since boot. */
   admitted: number

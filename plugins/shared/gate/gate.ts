@@ -19,7 +19,7 @@ import { Line } from '../line.ts'
 import { Alarm } from './alarm.ts'
 import { Congestion } from './congestion.ts'
 import { GateCounters, type GateStats } from './gate-stats.ts'
-import { FixedLimit, type Ending, type Limit } from './limit.ts'
+import type { Ending, Limit } from './limit.ts'
 import type { LoopTurns, TurnTaker } from './loop-turns.ts'
 import { Permits } from './permits.ts'
 import { Shares } from './shares.ts'
@@ -91,6 +91,8 @@ export class Gate implements TurnTaker {
       const evicted = this.#room.yielding(waiter.priority)
       if (evicted === undefined) return this.#refuse(waiter, late ? 'loop_busy' : 'queue_full')
       this.#drop(evicted, 'evicted')
+      // Its onShed may have raised the limit or filled its place: then nothing of the above holds any more.
+      return this.enter(waiter, now)
     }
     this.#shares?.add(waiter.key)
     this.#room.join(waiter, now)
@@ -141,9 +143,9 @@ export class Gate implements TurnTaker {
     this.#counters.shed.pressure++
   }
 
-  /** Sets the limit by hand. A lower one cancels nothing: it holds as soon as enough claims have ended. */
-  tune (limit: number): void {
-    this.#permits.limit = new FixedLimit(limit)
+  /** Another limit from now on. A lower one cancels nothing: it holds as soon as enough claims have ended. */
+  tune (limit: Limit): void {
+    this.#permits.limit = limit
     this.#grant(this.#clock.now())
   }
 
@@ -193,7 +195,8 @@ export class Gate implements TurnTaker {
   /** Why there is no use in letting this one wait, if there is none. */
   #unwelcome (waiter: Waiter, burst: boolean, now: number): ShedReason | undefined {
     if (!burst && this.#shares?.exhausted(waiter.key)) return 'key_share'
-    const ahead = this.#room.size
+    // A higher priority may still come and pass this one: then it waits in vain, and hears so at maxWait.
+    const ahead = this.#room.ahead(waiter.priority)
     // A wait for tokens is known beforehand; refused here, it commits nothing.
     if (this.#permits.tokenDue(now, ahead) > Math.min(this.#limits.maxWait, waiter.patience)) return 'predicted_wait'
     const { limit } = this.#permits

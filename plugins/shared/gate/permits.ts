@@ -4,7 +4,7 @@ import type { Limit } from './limit.ts'
 import { TokenBucket, type Rate } from './token-bucket.ts'
 
 export class Permits {
-  /** How many slots there are; replaced by a limit that is set by hand. */
+  /** How many slots there are; replaced by one that is set by hand. */
   limit: Limit
   /** Slots taken. */
   taken = 0

@@ -43,6 +43,8 @@ export async function runInGate<T> (gate: Gate, task: (signal?: AbortSignal) => 
   signal?.throwIfAborted()
   let claim: TaskWaiter
   let giveUp = noop
+  // A failure is quick, or slow, for reasons of its own.
+  let ending: 'served' | 'untelling' = 'untelling'
   try {
     await new Promise<void>((resolve, reject) => {
       claim = new TaskWaiter(priority, resolve, reject)
@@ -56,10 +58,12 @@ export async function runInGate<T> (gate: Gate, task: (signal?: AbortSignal) => 
       else if (outcome === 'WAIT') signal?.addEventListener('abort', giveUp)
       else claim.shed(outcome)
     })
-    return await task(signal)
+    const result = await task(signal)
+    ending = 'served'
+    return result
   } finally {
     signal?.removeEventListener('abort', giveUp)
-    gate.leave(claim!)
+    gate.leave(claim!, ending)
   }
 }
 

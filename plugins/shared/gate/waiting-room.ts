@@ -8,6 +8,13 @@ export class WaitingRoom {
   readonly #lines: readonly [Line<Waiter>, Line<Waiter>, Line<Waiter>] = [new Line(), new Line(), new Line()]
   size = 0
 
+  /** How many are served before a newcomer of this priority; of its own fewer, where the newest goes first. */
+  ahead (priority: Priority): number {
+    let ahead = 0
+    for (let line = 0; line <= priority; line++) ahead += this.#lines[line]!.size
+    return ahead
+  }
+
   join (waiter: Waiter, now: number): void {
     waiter.state = 'WAIT'
     waiter.since = now

@@ -1,0 +1,5 @@
+export const nothing = null
+
+export function named () {
+  return 'named'
+}
