@@ -7,6 +7,9 @@ export type Fields = Record<string, number | string | string[] | undefined>
 /** Fastify sends a stream without a type as it is; @fastify/compress takes it for JSON, and so do we. */
 const UNTYPED = 'application/json'
 
+/** A range is one of the plain bytes. */
+export const PARTIAL = 206
+
 /**
  * Whether the representation that a reply is of, or is a part of, has others that are encoded.
  * RFC 9110 section 12.5.3, RFC 9111 section 5.2.2.6 (no-transform), RFC 9530 (digests).
@@ -19,12 +22,8 @@ export function isNegotiable (status: number, fields: Fields, isCompressible: (t
   if (coding !== undefined && coding !== 'identity') return false
   const control = fields['cache-control']
   if (control !== undefined && String(control).toLowerCase().includes('no-transform')) return false
+  if (status !== PARTIAL && fields['content-range'] !== undefined) return false
   return fields['content-digest'] === undefined && fields['repr-digest'] === undefined && fields.digest === undefined && fields['content-md5'] === undefined
-}
-
-/** A range is one of the plain bytes. */
-export function isPart (status: number, fields: Fields): boolean {
-  return status === 206 || fields['content-range'] !== undefined
 }
 
 /** The Vary field with Accept-Encoding in it, in lower case as @fastify/compress writes it: names of fields have no case. */

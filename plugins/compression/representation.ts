@@ -6,7 +6,7 @@ import { NotAcceptable, PreconditionFailed } from '../shared/errors.ts'
 import { headersOf } from '../shared/fastify-internals.ts'
 import { leavesRefusals } from '../shared/refusal.ts'
 import { ticketOf } from '../shared/ticket.ts'
-import { isNegotiable, isPart, varyByEncoding, type Fields } from './eligibility.ts'
+import { isNegotiable, PARTIAL, varyByEncoding, type Fields } from './eligibility.ts'
 import { isCompressed, isShaped, refuse, sendNotModified, shape, unshape, type Done } from './endings.ts'
 import { encodedTag, tagOf, variants, weaken } from './entity-tag.ts'
 import { type Encoding, PLAIN } from './negotiation.ts'
@@ -87,7 +87,7 @@ export function representationHook (parts: Parts, autoHead: OnSend | undefined):
     const body = whole || isStream(payload)
     // What an automatic HEAD has none of, GET has none of either.
     const negotiable = encodes && (body || (method === 'HEAD' && autoHead === undefined)) && isNegotiable(status, fields, isCompressible)
-    const encodable = negotiable && !isPart(status, fields)
+    const encodable = negotiable && status !== PARTIAL
     const choice = encodable && body && headers['x-no-compression'] === undefined ? negotiator.choose(headers['accept-encoding'] as string | undefined) : PLAIN
     if (!choice.listed && onUnsupportedEncoding !== undefined) return sendUnsupported(request, reply, payload, done)
     if (!choice.listed && !choice.identity && retrieves && succeeds) {
@@ -97,7 +97,7 @@ export function representationHook (parts: Parts, autoHead: OnSend | undefined):
     if (whole && coding !== 'identity' && choice.identity && isBelow(payload, threshold)) coding = 'identity'
 
     const own = fails ? undefined : tagOf(fields.etag)
-    const makesTag = mode !== false && own === undefined && whole && retrieves && succeeds && status !== 204 && status !== 205 && status !== 206
+    const makesTag = mode !== false && own === undefined && whole && retrieves && succeeds && status !== 204 && status !== 205 && status !== PARTIAL
     const made = makesTag ? validator.tag(payload) : undefined
     const plain = own ?? (mode === 'weak' && made !== undefined ? weaken(made) : made)
     const tag = plain === undefined || coding === 'identity' ? plain : encodedTag(plain, coding, mode)
