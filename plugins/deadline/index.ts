@@ -201,6 +201,7 @@ function dropRepresentation ({ reply }: Ticket): void {
 function makeInert (ticket: Ticket): void {
   const { request, reply } = ticket
   forgoHandler(request, () => ticket.settle())
+  ticket.followWork()
   reply.send = function dropLateReply (payload?: unknown) {
     discard(payload)
     ticket.settle()

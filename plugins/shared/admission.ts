@@ -8,7 +8,7 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest, RouteOptions } from 'fastify'
 import { systemClock, type Clock } from './clock.ts'
 import { listEarlyRoutes } from './early-routes.ts'
-import { configOf } from './fastify-internals.ts'
+import { configOf, watchHandler } from './fastify-internals.ts'
 import { instrumentsOf } from './instruments.ts'
 import { leavesRefusals } from './refusal.ts'
 import { routeOf, type RouteFacts } from './route.ts'
@@ -88,6 +88,7 @@ export class Admission implements Pass {
       route = { ...facts, settings, steps }
       this.#routes.set(facts.key, route)
     }
+    watchHandler(request, handlerReturned, replyAwaited)
     this.#byConfig.set(config, route)
     return route
   }
@@ -114,6 +115,16 @@ export class Admission implements Pass {
   checkRoute (facts: RouteFacts): void {
     for (const stage of this.stages) stage.check?.(this.#setting(stage, facts), facts)
   }
+}
+
+function handlerReturned (request: FastifyRequest, work: PromiseLike<unknown>): void {
+  const ticket = ticketOf(request.raw)
+  if (ticket !== undefined) ticket.work = work
+}
+
+function replyAwaited (request: FastifyRequest): void {
+  const ticket = ticketOf(request.raw)
+  if (ticket !== undefined) ticket.workTells = false
 }
 
 function audienceOf (stages: readonly Stage[]): Audience {

@@ -54,7 +54,14 @@ function reader<Value> (description: string): (object: object) => Value | undefi
   }
 }
 
-const contextOf = reader<{ config?: object, onSend?: readonly unknown[] | null }>('fastify.context')
+interface Context {
+  config?: object
+  onSend?: readonly unknown[] | null
+  handler?: (this: unknown, request: FastifyRequest, reply: FastifyReply) => any
+  Reply?: { prototype: FastifyReply }
+}
+
+const contextOf = reader<Context>('fastify.context')
 /** The headers that a reply has so far, by lowercase name, to be added to; undefined where this version hides them. */
 export const headersOf: (reply: FastifyReply) => Record<string, any> | undefined = reader('fastify.reply.headers')
 const trailersOf = reader<object | null>('fastify.reply.trailers')
@@ -93,6 +100,37 @@ export function forgoHandler (request: FastifyRequest, instead: () => void): voi
     preHandler: null,
     handler: instead
   })
+}
+
+const kWatched = Symbol('fastify-surge.watched')
+
+/**
+ * For every request of this one's route, tells of the promise that its handler returned, and when somebody waits for the end of
+ * its reply, as a handler does that returns it. Fastify hears the promise settle, but does nothing about one that resolves with
+ * nothing when the client is gone. To be called once a route, at its first request.
+ */
+export function watchHandler (request: FastifyRequest, returned: (request: FastifyRequest, work: PromiseLike<unknown>) => void, awaited: (request: FastifyRequest) => void): void {
+  const context = contextOf(request)
+  const handler = context?.handler
+  const replies = context?.Reply?.prototype
+  if (context === undefined || handler === undefined || kWatched in handler || typeof replies?.then !== 'function') return
+  context.handler = marked(handler, function watchedHandler (this: unknown, request, reply) {
+    const result = handler.call(this, request, reply)
+    // The reply has a then() as well.
+    if (result !== reply && typeof result?.then === 'function') returned(request, result)
+    return result
+  })
+  const { then } = replies
+  if (kWatched in then) return
+  // On the app's own class of replies, as a decorator would be: to put it on each reply would cost each request.
+  replies.then = marked(then, function watchedThen (this: FastifyReply, fulfilled, rejected) {
+    awaited(this.request)
+    return then.call(this, fulfilled, rejected)
+  })
+}
+
+function marked<Function extends (...args: any[]) => any> ({ name, length }: Function, watching: Function): Function {
+  return Object.defineProperties(watching, { name: { value: name }, length: { value: length }, [kWatched]: { value: true } })
 }
 
 type ParseString = (request: any, body: string, done: (error: Error | null, body?: unknown) => void) => void

@@ -109,6 +109,10 @@ export class Ticket {
   waited = 0
   /** When an upgrade took its connection over, in the clock's milliseconds. */
   upgraded: number | undefined = undefined
+  /** What its handler returned, if that is a promise. */
+  work: PromiseLike<unknown> | undefined = undefined
+  /** Its end is that of the handler's work: not when it waits for its own reply, which is over as soon as the client leaves. */
+  workTells = true
   /** Owned by the metrics stage. */
   metered: unknown = undefined
   /** The trace that it is part of, where there is one. */
@@ -271,6 +275,14 @@ export class Ticket {
     if (this.#waiting !== undefined) this.#waitOver()
     if (this.#pipelined) unwatchPipelined(this.request.raw.socket, this)
     for (const hears of this.#audience.close) hears(this)
+    if (this.pending) this.followWork()
+  }
+
+  /** For a handler whose reply nobody waits for any more. Fastify sends what it resolves with or fails with, but not nothing. */
+  followWork (): void {
+    this.work?.then(payload => {
+      if (payload === undefined && this.workTells) this.settle()
+    }, () => this.settle())
   }
 
   #waitOver (): void {

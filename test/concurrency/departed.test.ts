@@ -1,0 +1,103 @@
+// Clients that leave before their reply has begun: the slot is the handler's until its work is done, however it ends, and comes
+// back then, not at `orphanTimeout`.
+import assert from 'node:assert/strict'
+import { test, type TestContext } from 'node:test'
+import Fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest } from 'fastify'
+import concurrency, { type ConcurrencyOptions } from '../../plugins/concurrency/index.ts'
+import deadline from '../../plugins/deadline/index.ts'
+import { RawClient, deferred, eventually, listen } from '../support/raw-http.ts'
+
+interface Served { app: FastifyInstance, port: number }
+
+async function serve (t: TestContext, options: ConcurrencyOptions, routes: (app: FastifyInstance) => void, before?: (app: FastifyInstance) => void): Promise<Served> {
+  const app = Fastify({ forceCloseConnections: true })
+  t.after(() => app.close())
+  before?.(app)
+  await app.register(concurrency, options)
+  routes(app)
+  return { app, port: await listen(app) }
+}
+
+function stats ({ app }: Served): { inflight: number, orphans: number } {
+  const { inflight, orphans } = app.concurrency.stats()
+  return { inflight, orphans }
+}
+
+/** Sends each request and leaves while it is at work. */
+async function leave (served: Served, requests: string[], atWork = requests.length): Promise<void> {
+  const clients: RawClient[] = []
+  for (const request of requests) clients.push((await RawClient.connect(served.port)).send(`${request} HTTP/1.1\r\nHost: test\r\n\r\n`))
+  await eventually(() => stats(served).inflight === atWork, 'all at work')
+  for (const client of clients) client.reset()
+  await eventually(() => stats(served).orphans === atWork, 'all orphans')
+}
+
+test('a handler that resolves with nothing for a client that has left gives its slot back: Fastify sends nothing of it', async t => {
+  const gate = deferred()
+  const handler = async (): Promise<void> => { await gate.promise }
+  const served = await serve(t, { limit: 10 }, app => {
+    app.delete('/', handler)
+    app.get('/', handler)
+    app.get('/204', async (_request, reply) => { await gate.promise; reply.code(204) })
+    app.setNotFoundHandler(handler)
+  }, app => { app.delete('/before', handler) })
+  await leave(served, ['DELETE /', 'GET /', 'HEAD /', 'GET /204', 'GET /nowhere', 'DELETE /before'])
+  gate.resolve()
+  await eventually(() => stats(served).inflight === 0, 'every slot is back')
+})
+
+test('a handler that waits for its own reply is at work until it sends it, although that wait ends with the client', async t => {
+  const gate = deferred()
+  const sent = deferred()
+  async function handler (_request: FastifyRequest, reply: FastifyReply): Promise<FastifyReply> {
+    gate.promise.then(() => { reply.send('by callback') }).then(sent.resolve, assert.ifError)
+    return reply
+  }
+  const served = await serve(t, { limit: 10 }, app => {
+    app.get('/', handler)
+    app.register(async child => { child.get('/inside', handler) })
+    app.get('/sync', (request, reply) => { handler(request, reply).catch(assert.ifError); return reply })
+  })
+  await leave(served, ['GET /', 'GET /inside', 'GET /sync'])
+  await new Promise(resolve => setImmediate(resolve))
+  assert.deepEqual(stats(served), { inflight: 3, orphans: 3 })
+  gate.resolve()
+  await eventually(() => stats(served).inflight === 0, 'every slot is back')
+})
+
+test('behind its deadline, a handler that resolves with nothing is late as well, and one that waits for its reply is not yet', async t => {
+  const gate = deferred()
+  const app = Fastify({ forceCloseConnections: true })
+  t.after(() => app.close())
+  await app.register(deadline, { timeout: 30 })
+  await app.register(concurrency, { limit: 10 })
+  const work = deferred()
+  app.delete('/', async () => { await gate.promise })
+  app.get('/', async (_request, reply) => { work.promise.then(() => { reply.send('by callback') }).catch(assert.ifError); return reply })
+  const port = await listen(app)
+  for (const request of ['DELETE', 'GET']) {
+    const client = (await RawClient.connect(port)).send(`${request} / HTTP/1.1\r\nHost: test\r\n\r\n`)
+    assert.equal((await client.reply()).status, 503)
+  }
+  await eventually(() => app.concurrency.stats().orphans === 2, 'two orphans')
+  gate.resolve()
+  await eventually(() => app.concurrency.stats().orphans === 1, 'one of them is done')
+  assert.equal(app.deadline.stats().late, 1)
+  work.resolve()
+  await eventually(() => app.concurrency.stats().inflight === 0, 'both slots are back')
+  assert.equal(app.deadline.stats().late, 2)
+})
+
+test('what a route tells of its handler, and whose `this` that is, stays', async t => {
+  let seen: unknown[] = []
+  const { port } = await serve(t, {}, app => {
+    app.decorate('mine', 'mine')
+    app.get('/', function named (this: any, request, reply) {
+      const { handler } = request.routeOptions as unknown as { handler: () => void }
+      seen = [this.mine, handler.name, handler.length]
+      reply.send('ok')
+    })
+  })
+  await (await RawClient.connect(port)).get('/').reply()
+  assert.deepEqual(seen, ['mine', 'bound named', 2])
+})
