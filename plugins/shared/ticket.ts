@@ -4,6 +4,7 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import type { Clock } from './clock.ts'
+import { forgoHandler } from './fastify-internals.ts'
 import type { Trace } from './histogram.ts'
 import { sendRefusal, writeRefusal, type Refusal } from './refusal.ts'
 import { endWithReply, unwatchPipelined, watchPipelined } from './reply-ends.ts'
@@ -275,7 +276,11 @@ export class Ticket {
     if (this.#waiting !== undefined) this.#waitOver()
     if (this.#pipelined) unwatchPipelined(this.request.raw.socket, this)
     for (const hears of this.#audience.close) hears(this)
-    if (this.pending) this.followWork()
+    if (this.pending && !this.refused) {
+      // What it has not come to yet, of body and handler, would be begun for nobody, or wait for a body that is gone.
+      forgoHandler(this.request, () => this.settle())
+      this.followWork()
+    }
   }
 
   /** For a handler whose reply nobody waits for any more. Fastify sends what it resolves with or fails with, but not nothing. */

@@ -65,6 +65,28 @@ test('a handler that waits for its own reply is at work until it sends it, altho
   await eventually(() => stats(served).inflight === 0, 'every slot is back')
 })
 
+test('the body and the handler of a client that has left in a hook are not begun, and its slot comes back with the hook', async t => {
+  const hook = deferred()
+  let began = 0
+  const handler = async (): Promise<string> => { began++; return 'for nobody' }
+  const served = await serve(t, { limit: 10 }, app => {
+    app.post('/onRequest', { onRequest: () => hook.promise }, handler)
+    app.get('/onRequest', { onRequest: () => hook.promise }, handler)
+    app.post('/preParsing', { preParsing: async () => { await hook.promise } }, handler)
+    app.get('/preHandler', { preHandler: () => hook.promise }, handler)
+  })
+  const body = '{"a":1}'
+  const clients: RawClient[] = []
+  for (const path of ['/onRequest', '/preParsing']) clients.push((await RawClient.connect(served.port)).post(path, body))
+  for (const path of ['/onRequest', '/preHandler']) clients.push((await RawClient.connect(served.port)).get(path))
+  await eventually(() => stats(served).inflight === 4, 'all in their hooks')
+  for (const client of clients) client.reset()
+  await eventually(() => stats(served).orphans === 4, 'all orphans')
+  hook.resolve()
+  await eventually(() => stats(served).inflight === 0, 'every slot is back')
+  assert.equal(began, 0)
+})
+
 test('behind its deadline, a handler that resolves with nothing is late as well, and one that waits for its reply is not yet', async t => {
   const gate = deferred()
   const app = Fastify({ forceCloseConnections: true })
