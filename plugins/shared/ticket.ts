@@ -174,8 +174,13 @@ export class Ticket {
     this.#walk()
   }
 
-  /** Goes on behind the stage that held the ticket. */
+  /** Goes on behind the stage that held the ticket. A client that is gone gets no handler. */
   resume (): void {
+    // All replies of a connection are told of its end one by one, and this may come from the first of them.
+    if (this.request.raw.socket?.destroyed) {
+      this.close()
+      return
+    }
     this.moment = this.#admission.clock.now()
     this.#walk()
   }

@@ -87,6 +87,26 @@ test('the body and the handler of a client that has left in a hook are not begun
   assert.equal(began, 0)
 })
 
+test('a slot that comes back with a connection is not handed to a request that waits on it', async t => {
+  let ran = 0
+  const served = await serve(t, { limit: 1, maxWait: 60_000 }, app => {
+    app.get('/slow', (_request, reply) => reply.send('x'.repeat(20e6)))
+    app.get('/', async () => { ran++; return 'for nobody' })
+    app.post('/', async () => { ran++; return 'for nobody' })
+  })
+  for (const kind of ['get', 'post'] as const) {
+    const client = await RawClient.connect(served.port)
+    client.socket.pause()
+    client.get('/slow')
+    if (kind === 'get') client.get('/')
+    else client.post('/', '{}')
+    await eventually(() => served.app.concurrency.stats().queued === 1, 'it waits for the slot of the reply before it')
+    client.reset()
+    await eventually(() => stats(served).inflight === 0, 'the slot is back')
+  }
+  assert.equal(ran, 0)
+})
+
 test('behind its deadline, a handler that resolves with nothing is late as well, and one that waits for its reply is not yet', async t => {
   const gate = deferred()
   const app = Fastify({ forceCloseConnections: true })
