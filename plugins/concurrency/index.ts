@@ -159,6 +159,10 @@ function concurrencyStage (gates: Map<string, Gate>, options: ResolvedOptions, d
       return refuse(ticket, route, outcome, dryRun)
     },
 
+    withdrawn (ticket) {
+      give(ticket, 'untelling')
+    },
+
     answered (ticket) {
       // The client left before, or was answered by the deadline: its handler has settled just now.
       if (ticket.closed) give(ticket, 'untelling', ticket.moment)

@@ -27,6 +27,8 @@ export interface Stage<Settings = any> {
   configure: (setting: unknown, route: RouteFacts) => Settings | undefined
   /** True lets the ticket pass. False: it was refused, or is held and will be resumed. */
   enter: (ticket: Ticket, settings: Settings) => boolean
+  /** Another stage refused what this one holds. */
+  withdrawn?: (ticket: Ticket) => void
   /** A stage before this one refused what would have come here next. */
   forestalled?: (refusal: Refusal, settings: Settings) => void
   /** A hook ahead of the suite answered: no stage was entered, and the head and the end of the reply are still to come. */
@@ -245,8 +247,11 @@ export class Ticket {
     if (this.started || this.#waiting !== undefined) this.moment = this.#admission.clock.now()
     if (!dryRun) {
       this.refusal = refusal
-      if (this.#waiting !== undefined) this.#waitOver()
       const { steps } = this.route
+      if (this.#waiting !== undefined) {
+        this.#waitOver()
+        steps[this.#next - 1]!.stage.withdrawn?.(this)
+      }
       for (let next = this.#next; next < steps.length; next++) steps[next]!.stage.forestalled?.(refusal, steps[next]!.settings)
     }
     this.#admission.refusals.record(refusal, this.route.key, dryRun, this.moment)

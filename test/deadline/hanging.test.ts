@@ -119,6 +119,27 @@ test('the time of a POST in the queue counts, although its body is read behind i
   assert.ok(left <= 4_900 && left >= 5_000 - (performance.now() - began), String(left))
 })
 
+test('what the deadline answered for in the waiting room takes no slot and no token while its answer is on its way', async t => {
+  const [gate, hook] = [deferred(), deferred()]
+  const { app, port } = await serve(t, { timeout: false }, app => {
+    app.addHook('onSend', async request => { if (request.url === '/over') await hook.promise })
+    app.get('/hold', async () => { await gate.promise; return 'held' })
+    app.get('/over', { config: { deadline: 40 } }, async () => 'never')
+    app.get('/next', async () => 'next')
+  }, { limit: 1, maxWait: 60_000 })
+  const holder = (await RawClient.connect(port)).get('/hold')
+  await eventually(() => app.concurrency.stats().inflight === 1, 'held')
+  const over = (await RawClient.connect(port)).get('/over')
+  await eventually(() => app.deadline.stats().exceeded === 1, 'over')
+  assert.deepEqual([app.concurrency.stats().queued, app.concurrency.stats().gone], [0, 1])
+  gate.resolve()
+  assert.equal((await holder.reply()).body, 'held')
+  assert.equal((await (await RawClient.connect(port)).get('/next').reply()).body, 'next')
+  hook.resolve()
+  assert.equal(JSON.parse((await over.reply()).body).code, 'FST_SURGE_DEADLINE')
+  assert.equal(app.concurrency.stats().admitted, 2)
+})
+
 test('HTTP/2: it stands still while a body of unknown length comes in', async t => {
   const { port } = await serve(t, { timeout: 200 }, app => {
     app.post('/', async request => ({ left: request.deadline.remaining() }))
