@@ -180,7 +180,8 @@ function concurrencyStage (gates: Map<string, Gate>, options: ResolvedOptions, d
     close (ticket) {
       const waiter = ticket.waiter as TicketWaiter | undefined
       if (waiter === undefined) return
-      if (ticket.pending) waiter.route.gate.orphan(waiter)
+      // In a dry run a handler may be at work whose claim waits still: in truth it would leave the room now.
+      if (ticket.pending && waiter.state !== 'WAIT') waiter.route.gate.orphan(waiter)
       // A failure is quick for reasons of its own, and would be read as health.
       else give(ticket, ticket.settled && ticket.reply.statusCode < 400 ? 'served' : 'untelling', ticket.moment)
     }

@@ -130,6 +130,25 @@ test('behind its deadline, a handler that resolves with nothing is late as well,
   assert.equal(app.deadline.stats().late, 2)
 })
 
+test('in a dry run, the claim of a client that has left does not wait on', async t => {
+  const gate = deferred()
+  const served = await serve(t, { limit: 1, maxWait: 60_000, dryRun: true }, app => {
+    app.get('/slow', async () => { await gate.promise; return 'done' })
+    app.get('/hang', () => new Promise(() => {}))
+  })
+  const { app, port } = served
+  const slow = (await RawClient.connect(port)).get('/slow')
+  await eventually(() => stats(served).inflight === 1, 'the slot is taken')
+  const hanging = (await RawClient.connect(port)).get('/hang')
+  await eventually(() => app.concurrency.stats().queued === 1, 'its claim waits')
+  hanging.reset()
+  await eventually(() => app.concurrency.stats().queued === 0, 'its claim is gone')
+  gate.resolve()
+  assert.equal((await slow.reply()).body, 'done')
+  await eventually(() => stats(served).inflight === 0, 'no slot is taken')
+  assert.equal(app.concurrency.stats().admitted, 1)
+})
+
 test('what a route tells of its handler, and whose `this` that is, stays', async t => {
   let seen: unknown[] = []
   const { port } = await serve(t, {}, app => {
