@@ -2,6 +2,7 @@
 import type { ServerResponse } from 'node:http'
 import type { Http2ServerResponse } from 'node:http2'
 import type { Socket } from 'node:net'
+import type { FastifyReply } from 'fastify'
 
 interface Closes { close: () => void }
 
@@ -23,6 +24,21 @@ export function unwatchPipelined (socket: Watched | null, reply: Closes): void {
 
 function closedSocket (this: Watched): void {
   for (const reply of [...this[kPipelined]!]) reply.close()
+}
+
+/**
+ * For a reply whose client left before it began: Node refuses what is written to it by hand before it comes to the head, so its
+ * first write is heard of here, and a hijack, which in time would have had it end with its client.
+ */
+export function watchBelated (reply: FastifyReply, begun: () => void): void {
+  const { raw } = reply
+  for (const [object, name] of [[raw, 'write'], [raw, 'end'], [reply, 'hijack']] as Array<[any, string]>) {
+    const method = object[name]
+    object[name] = function belated (...args: unknown[]) {
+      begun()
+      return method.apply(object, args)
+    }
+  }
 }
 
 /**

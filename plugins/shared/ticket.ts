@@ -7,7 +7,7 @@ import type { Clock } from './clock.ts'
 import { forgoHandler } from './fastify-internals.ts'
 import type { Trace } from './histogram.ts'
 import { sendRefusal, writeRefusal, type Refusal } from './refusal.ts'
-import { endWithReply, unwatchPipelined, watchPipelined } from './reply-ends.ts'
+import { endWithReply, unwatchPipelined, watchBelated, watchPipelined } from './reply-ends.ts'
 import type { RouteFacts } from './route.ts'
 import type { SuiteState } from './suite-state.ts'
 import type { RefusalLog } from './telemetry.ts'
@@ -290,6 +290,7 @@ export class Ticket {
       // What it has not come to yet, of body and handler, would be begun for nobody, or wait for a body that is gone.
       forgoHandler(this.request, () => this.settle())
       this.followWork()
+      watchBelated(this.reply, () => this.settle())
     }
   }
 

@@ -1,6 +1,7 @@
 // Clients that leave before their reply has begun: the slot is the handler's until its work is done, however it ends, and comes
 // back then, not at `orphanTimeout`.
 import assert from 'node:assert/strict'
+import http2 from 'node:http2'
 import { test, type TestContext } from 'node:test'
 import Fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest } from 'fastify'
 import concurrency, { type ConcurrencyOptions } from '../../plugins/concurrency/index.ts'
@@ -21,6 +22,18 @@ async function serve (t: TestContext, options: ConcurrencyOptions, routes: (app:
 function stats ({ app }: Served): { inflight: number, orphans: number } {
   const { inflight, orphans } = app.concurrency.stats()
   return { inflight, orphans }
+}
+
+async function clientsOf ({ port }: Served, paths: string[]): Promise<{ leave: () => void }> {
+  const clients: RawClient[] = []
+  for (const path of paths) clients.push((await RawClient.connect(port)).get(path))
+  return { leave: () => { for (const client of clients) client.reset() } }
+}
+
+async function streamsOf ({ port }: Served, paths: string[]): Promise<{ leave: () => void }> {
+  const session = http2.connect(`http://127.0.0.1:${port}`).on('error', () => {})
+  for (const path of paths) session.request({ ':path': path }).on('error', () => {})
+  return { leave: () => session.destroy() }
 }
 
 /** Sends each request and leaves while it is at work. */
@@ -106,6 +119,27 @@ test('a slot that comes back with a connection is not handed to a request that w
   }
   assert.equal(ran, 0)
 })
+
+for (const http of [1, 2]) {
+  test(`HTTP/${http}: a reply by hand, or a hijacked one, that begins when its client has left gives the slot back`, async t => {
+    const gate = deferred()
+    const app = Fastify({ http2: http === 2 } as object) as unknown as FastifyInstance
+    t.after(() => app.close())
+    await app.register(concurrency, { limit: 10 })
+    app.get('/end', (_request, reply) => { gate.promise.then(() => { reply.raw.end('late') }, assert.ifError) })
+    app.get('/write', (_request, reply) => { gate.promise.then(() => { reply.raw.write('late') }, assert.ifError) })
+    app.get('/head', (_request, reply) => { gate.promise.then(() => { reply.raw.writeHead(200) }, assert.ifError) })
+    app.get('/hijack', (_request, reply) => { gate.promise.then(() => { reply.hijack() }, assert.ifError) })
+    const served = { app, port: await listen(app) }
+    const paths = ['/end', '/write', '/head', '/hijack']
+    const { leave } = http === 1 ? await clientsOf(served, paths) : await streamsOf(served, paths)
+    await eventually(() => stats(served).inflight === 4, 'all at work')
+    leave()
+    await eventually(() => stats(served).orphans === 4, 'all orphans')
+    gate.resolve()
+    await eventually(() => stats(served).inflight === 0, 'every slot is back')
+  })
+}
 
 test('behind its deadline, a handler that resolves with nothing is late as well, and one that waits for its reply is not yet', async t => {
   const gate = deferred()
