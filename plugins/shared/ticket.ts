@@ -7,7 +7,7 @@ import type { Clock } from './clock.ts'
 import { forgoHandler } from './fastify-internals.ts'
 import type { Trace } from './histogram.ts'
 import { sendRefusal, writeRefusal, type Refusal } from './refusal.ts'
-import { endWithReply, unwatchPipelined, watchBelated, watchPipelined } from './reply-ends.ts'
+import { endWithReply, endWithStream, unwatchPipelined, watchBelated, watchPipelined } from './reply-ends.ts'
 import type { RouteFacts } from './route.ts'
 import type { SuiteState } from './suite-state.ts'
 import type { RefusalLog } from './telemetry.ts'
@@ -154,6 +154,7 @@ export class Ticket {
     }
     if (raw.headers.upgrade !== undefined) watchHijack(this)
     if (raw.upgrade === true) endWithReply(res)
+    if (raw.httpVersionMajor > 1) endWithStream(raw.stream)
   }
 
   /** Walks the stages of one context; `done` goes on to the app. A client that is gone gets no handler. */

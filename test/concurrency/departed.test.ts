@@ -1,7 +1,9 @@
 // Clients that leave before their reply has begun: the slot is the handler's until its work is done, however it ends, and comes
 // back then, not at `orphanTimeout`.
 import assert from 'node:assert/strict'
+import { once } from 'node:events'
 import http2 from 'node:http2'
+import { Readable } from 'node:stream'
 import { test, type TestContext } from 'node:test'
 import Fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest } from 'fastify'
 import concurrency, { type ConcurrencyOptions } from '../../plugins/concurrency/index.ts'
@@ -118,6 +120,42 @@ test('a slot that comes back with a connection is not handed to a request that w
     await eventually(() => stats(served).inflight === 0, 'the slot is back')
   }
   assert.equal(ran, 0)
+})
+
+test('HTTP/2: a reset with NO_ERROR, which is what stream.close() sends, gives the slot back and lets close() end', async () => {
+  const app = Fastify({ http2: true } as object) as unknown as FastifyInstance
+  await app.register(concurrency, { limit: 10 })
+  app.get('/whole', async () => 'x'.repeat(500_000))
+  app.get('/stream', async () => Readable.from(function * () { for (;;) yield 'x'.repeat(1_000) }()))
+  app.post('/body', (_request, reply) => reply.send('x'.repeat(500_000)))
+  const served = { app, port: await listen(app) }
+  const session = http2.connect(`http://127.0.0.1:${served.port}`).on('error', () => {})
+  const options = [{ ':path': '/whole' }, { ':path': '/stream' }, { ':path': '/body', ':method': 'POST', 'content-type': 'application/json' }]
+  for (const headers of options) {
+    const stream = session.request(headers).on('error', () => {})
+    if (headers[':path'] === '/body') stream.end('{}')
+    await once(stream, 'response')
+    stream.close()
+  }
+  await eventually(() => stats(served).inflight === 0, 'every slot is back')
+  session.destroy()
+  await app.close()
+})
+
+test('HTTP/2: a stream that the server itself closes is still written to its end', async t => {
+  const app = Fastify({ http2: true } as object) as unknown as FastifyInstance
+  t.after(() => app.close())
+  await app.register(concurrency, { limit: 10 })
+  app.get('/', (request, reply) => {
+    reply.raw.end('x'.repeat(500_000))
+    ;(request.raw as any).stream.close()
+  })
+  const session = http2.connect(`http://127.0.0.1:${await listen(app)}`)
+  let received = 0
+  const stream = session.request({ ':path': '/' }).on('data', data => { received += data.length })
+  await once(stream, 'close')
+  session.destroy()
+  assert.equal(received, 500_000)
 })
 
 for (const http of [1, 2]) {
