@@ -51,6 +51,9 @@ declare module 'fastify' {
 /** No Retry-After: the handler has begun, and whether the request is safe to send again is not ours to say. */
 const refusal = prepareRefusal('deadline', 'deadline', DeadlineExceeded)
 
+/** Milliseconds that the app's onSend hooks have for the answer in the handler's place. */
+const GRACE_MS = 500
+
 interface Core {
   deadlines: Deadlines
   counts: { exceeded: number, late: number }
@@ -81,9 +84,14 @@ class TicketDeadline extends Deadline {
   override expired (): void {
     this.watched = false
     const ticket = this.#ticket
-    if (ticket.headWritten || ticket.closed || ticket.refused || ticket.reply.sent) return
+    if (ticket.headWritten || ticket.closed || ticket.reply.sent) return
     if (this.#counts === undefined) {
-      ticket.refuse(refusal, true)
+      if (!ticket.refused) ticket.refuse(refusal, true)
+      return
+    }
+    // By another stage, and an onSend hook of the app's holds that up.
+    if (ticket.refused) {
+      makeInert(ticket)()
       return
     }
     this.abort(new DeadlineExceeded())
@@ -94,7 +102,10 @@ class TicketDeadline extends Deadline {
     if (ticket.started) dropRepresentation(ticket)
     ticket.refuse(refusal, false)
     // At once: a handler that heeds the signal fails in this very tick, when an onSend hook may still be at work.
-    if (ticket.started) makeInert(ticket)
+    const answerHeldUp = makeInert(ticket)
+    if (ticket.headWritten) return
+    const grace = systemClock.setTimeout(answerHeldUp, GRACE_MS)
+    if (this.alone) systemClock.hold(grace, true)
   }
 
   override moved (): boolean {
@@ -196,19 +207,50 @@ function dropRepresentation ({ reply }: Ticket): void {
 /**
  * The handler may answer after the deadline did. Its reply is dropped, and seen, because its slot belongs to it until
  * then; Fastify would only log an error, and swallow a rejection without calling anybody. One that has not begun, behind
- * a hook that hung, does not begin any more.
+ * a hook that hung, does not begin any more. Returned is what sends the answer past onSend hooks of the app's that hold it up.
  */
-function makeInert (ticket: Ticket): void {
+function makeInert (ticket: Ticket): () => void {
   const { request, reply } = ticket
-  forgoHandler(request, () => ticket.settle())
+  let heldUp = false
+
+  function settle (): void {
+    // In the waiting room it had no handler yet.
+    if (ticket.started) ticket.settle()
+  }
+
+  function answerAtOnce (): void {
+    // Some of it may be what hooks have begun to do to the answer.
+    dropRepresentation(ticket)
+    ticket.refuseAtOnce()
+  }
+
+  forgoHandler(request, settle, function answerFailed (err) {
+    // Behind its first byte that is what the late reply met.
+    if (ticket.headWritten) {
+      settle()
+      return
+    }
+    request.log.error({ err }, 'a hook failed on a refusal, which goes out without it')
+    answerAtOnce()
+  })
   ticket.followWork()
   reply.send = function dropLateReply (payload?: unknown) {
     discard(payload)
-    ticket.settle()
+    settle()
     return reply
   }
-  Object.defineProperty(reply, 'sent', { get: () => ticket.settled })
-  silence(reply.raw, () => ticket.settle())
+  Object.defineProperty(reply, 'sent', { get: () => ticket.settled && ticket.headWritten })
+  silence(reply.raw, function ended () {
+    // That was the end of the answer that had been held up.
+    if (heldUp) heldUp = false
+    else settle()
+  })
+
+  return function answerHeldUp () {
+    if (ticket.headWritten) return
+    heldUp = true
+    answerAtOnce()
+  }
 }
 
 export default definePlugin<DeadlineOptions, DeadlineSettings, Core>({

@@ -88,18 +88,24 @@ export function mayHaveTrailers (reply: FastifyReply): boolean {
   return trailersOf(reply) !== null
 }
 
-/** Keeps from a request what it has not come to yet, of parser, hooks and handler; `instead` is called in the place of the first of them. */
-export function forgoHandler (request: FastifyRequest, instead: () => void): void {
+/**
+ * Keeps from a request what it has not come to yet, of parser, hooks and handler; `instead` is called in the place of the first of
+ * them. `failed` is called in the place of the app's error handler.
+ */
+export function forgoHandler (request: FastifyRequest, instead: () => void, failed?: (error: unknown) => void): void {
   const kContext = symbolOf(request, 'fastify.context')
   const context = contextOf(request)
   if (kContext === undefined || context === undefined) return
-  ;(request as any)[kContext] = Object.assign(Object.create(context), {
+  const forgone = Object.assign(Object.create(context), {
     preParsing: null,
     contentTypeParser: { run: instead },
     preValidation: null,
     preHandler: null,
     handler: instead
   })
+  // Each failure of one reply goes to the prototype of the handler that had the one before.
+  if (failed !== undefined) forgone.errorHandler = Object.create(Object.create({ func: failed }))
+  ;(request as any)[kContext] = forgone
 }
 
 const kWatched = Symbol('fastify-surge.watched')

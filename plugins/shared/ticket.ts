@@ -242,6 +242,11 @@ export class Ticket {
     return false
   }
 
+  /** Sends the refusal that is on its way past Fastify, as prepared: a hook of the app's holds it up, or failed. */
+  refuseAtOnce (): void {
+    if (this.refusal !== undefined && !this.headWritten && !this.closed) writeRefusal(this.reply, this.refusal, undefined)
+  }
+
   /** Counts a refusal that the app words itself, in its error handler or a handler of its own. */
   count (refusal: Refusal, dryRun: boolean): void {
     // Later than the walk on which it came here.

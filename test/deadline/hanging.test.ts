@@ -4,7 +4,7 @@ import assert from 'node:assert/strict'
 import { once } from 'node:events'
 import http2 from 'node:http2'
 import { test, type TestContext } from 'node:test'
-import Fastify, { type FastifyInstance, type FastifyServerOptions } from 'fastify'
+import Fastify, { type FastifyInstance, type FastifyRequest, type FastifyServerOptions } from 'fastify'
 import concurrency, { type ConcurrencyOptions } from '../../plugins/concurrency/index.ts'
 import deadline, { type DeadlineOptions } from '../../plugins/deadline/index.ts'
 import { RawClient, deferred, eventually, listen } from '../support/raw-http.ts'
@@ -66,6 +66,60 @@ test('an onSend hook that hangs does not hold the answer of the deadline up', as
   assert.equal((await client.get('/next').reply()).body, 'next')
   assert.deepEqual(lines.filter(line => !line.includes('refused')), [])
 })
+
+test('an onSend hook that fails on the answer of the deadline does not keep it from the client', async t => {
+  const gate = deferred()
+  let errors = 0
+  const { app, port, lines } = await serve(t, { timeout: 40 }, app => {
+    app.addHook('onError', async () => { errors++ })
+    app.addHook('onSend', async (request, reply, payload) => {
+      if (request.url === '/next') return payload
+      reply.header('content-encoding', 'gzip').header('x-mine', 'stays')
+      throw new Error('the session store is down')
+    })
+    app.get('/', async () => { await gate.promise; return 'late' })
+    app.get('/next', async () => 'next')
+  })
+  const client = (await RawClient.connect(port)).get('/')
+  const { status, headers, body } = await client.reply()
+  assert.deepEqual([status, JSON.parse(body).code, headers['content-encoding'], headers['x-mine']], [503, 'FST_SURGE_DEADLINE', undefined, 'stays'])
+  assert.deepEqual([app.concurrency.stats().orphans, app.deadline.stats().late, errors], [1, 0, 1])
+  gate.resolve()
+  await eventually(() => app.concurrency.stats().inflight === 0, 'its slot is back')
+  assert.equal(app.deadline.stats().late, 1)
+  assert.equal((await client.get('/next').reply()).body, 'next')
+  assert.deepEqual(lines.filter(line => !line.includes('refused') && !line.includes('the session store is down')), [])
+})
+
+for (const ahead of [true, false]) {
+  test(`an onSend hook ${ahead ? 'ahead of' : 'behind'} the suite that hangs on the answer of the deadline too, or on one of the gate, holds neither up for long`, async t => {
+    const [hook, work] = [deferred(), deferred()]
+    const lines: string[] = []
+    const app = Fastify({ forceCloseConnections: true, logger: { level: 'warn', stream: { write: (line: string) => { lines.push(line) } } } })
+    t.after(() => app.close())
+    const hang = async (request: FastifyRequest): Promise<void> => { if (request.url !== '/next') await hook.promise }
+    if (ahead) app.addHook('onSend', hang)
+    await app.register(deadline, { timeout: 40 })
+    await app.register(concurrency, { groups: { one: { limit: 1, maxQueue: 0 } } })
+    if (!ahead) app.addHook('onSend', hang)
+    app.get('/', { config: { concurrency: 'one' } }, async () => { await work.promise; return 'late' })
+    app.get('/quick', { config: { concurrency: false } }, async () => 'quick')
+    app.get('/next', async () => 'next')
+    const port = await listen(app)
+    const clients = [(await RawClient.connect(port)).get('/')]
+    await eventually(() => app.concurrency.stats('one').inflight === 1, 'at work')
+    for (const path of ['/', '/quick']) clients.push((await RawClient.connect(port)).get(path))
+    const codes: string[] = []
+    for (const client of clients) codes.push(JSON.parse((await client.reply()).body).code)
+    assert.deepEqual(codes, ['FST_SURGE_DEADLINE', 'FST_SURGE_QUEUE_FULL', 'FST_SURGE_DEADLINE'])
+    hook.resolve()
+    for (const client of clients) assert.equal((await client.get('/next').reply()).body, 'next')
+    assert.equal(app.concurrency.stats('one').orphans, 1)
+    work.resolve()
+    await eventually(() => app.concurrency.stats('one').inflight === 0, 'its slot is back')
+    assert.deepEqual(lines.filter(line => !line.includes('refused')), [])
+  })
+}
 
 test('a handler that hijacks too late is heard by nobody, and gives its slot back when it ends its reply', async t => {
   const gate = deferred()
