@@ -8,7 +8,7 @@ import { admissionOf, type Stage } from '../shared/admission.ts'
 import { systemClock } from '../shared/clock.ts'
 import { definePlugin } from '../shared/define-plugin.ts'
 import { Clash, DeadlineExceeded } from '../shared/errors.ts'
-import { forgoHandler } from '../shared/fastify-internals.ts'
+import { forgoHandler, readsBody } from '../shared/fastify-internals.ts'
 import { prepareRefusal } from '../shared/refusal.ts'
 import { isComplete, isInjected } from '../shared/reply-ends.ts'
 import { ticketOf, type Ticket } from '../shared/ticket.ts'
@@ -65,15 +65,17 @@ class TicketDeadline extends Deadline {
   readonly #counts: Core['counts'] | undefined
   watched = false
   exceeded = false
-  /** A body comes with the request. */
+  /** A body is coming in, and will be read. */
   readonly hasBody: boolean
-  #bytes = 0
+  /** Bytes of it, where its connection carries others as well. */
+  received = 0
+  #before = 0
 
   constructor (ticket: Ticket, timeout: number, counts?: Core['counts']) {
     super(timeout, ticket.arrival, systemClock, isInjected(ticket.reply.raw))
     this.#ticket = ticket
     this.#counts = counts
-    this.hasBody = hasBody(ticket.request.raw)
+    this.hasBody = hasBody(ticket.request.raw) && !ticket.request.raw.complete && readsBody(ticket.request)
   }
 
   /** In the waiting room nobody reads the body, whose coming in is no excuse for the time there. */
@@ -111,9 +113,9 @@ class TicketDeadline extends Deadline {
   override moved (): boolean {
     const { raw } = this.#ticket.request
     if (raw.complete) return false
-    const before = this.#bytes
-    this.#bytes = raw.socket?.bytesRead ?? 0
-    return this.#bytes > before
+    const before = this.#before
+    this.#before = raw.httpVersionMajor > 1 ? this.received : raw.socket?.bytesRead ?? 0
+    return this.#before > before
   }
 }
 
@@ -157,6 +159,7 @@ function deadlineStage ({ deadlines, counts }: Core, options: DeadlineSettings, 
       if (deadline.hasBody) {
         deadline.stand()
         raw.on('end', bodyEnded)
+        if (raw.httpVersionMajor > 1) countBody(raw, deadline)
       }
       deadlines.start(deadline, now)
       return true
@@ -179,10 +182,24 @@ function deadlineStage ({ deadlines, counts }: Core, options: DeadlineSettings, 
   }
 }
 
+function streamOf (raw: IncomingMessage): ServerHttp2Stream {
+  return (raw as unknown as { stream: ServerHttp2Stream }).stream
+}
+
 function hasBody (raw: IncomingMessage): boolean {
   // Bodies of HTTP/2 need no header.
-  if (raw.httpVersionMajor > 1) return (raw as unknown as { stream: ServerHttp2Stream }).stream?.endAfterHeaders === false
+  if (raw.httpVersionMajor > 1) return streamOf(raw)?.endAfterHeaders === false
   return raw.headers['content-length'] !== undefined ? raw.headers['content-length'] !== '0' : raw.headers['transfer-encoding'] !== undefined
+}
+
+/** The session's bytes are those of all its streams. */
+function countBody (raw: IncomingMessage, deadline: TicketDeadline): void {
+  const stream = streamOf(raw)
+  const { push } = stream
+  stream.push = function countedPush (chunk: Buffer | null, encoding?: BufferEncoding) {
+    if (chunk !== null) deadline.received += chunk.length
+    return push.call(stream, chunk, encoding)
+  }
 }
 
 /**

@@ -77,6 +77,13 @@ export function onSendHooksOf (request: FastifyRequest): readonly unknown[] | un
   return context === undefined ? undefined : context.onSend ?? []
 }
 
+const methodsOf = reader<{ bodywith: Set<string> }>('fastify.acceptedHTTPMethods')
+
+/** Whether Fastify reads the body of a request, which it does by its method; where this version hides that, by what its own methods are. */
+export function readsBody ({ server, method }: FastifyRequest): boolean {
+  return methodsOf(server)?.bodywith.has(method) ?? !['GET', 'HEAD', 'TRACE'].includes(method)
+}
+
 /** True when nobody has set a header of this reply yet; false also where this version hides them. */
 export function hasNoHeaders (reply: FastifyReply): boolean {
   const headers = headersOf(reply)

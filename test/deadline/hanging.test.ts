@@ -7,6 +7,7 @@ import { test, type TestContext } from 'node:test'
 import Fastify, { type FastifyInstance, type FastifyRequest, type FastifyServerOptions } from 'fastify'
 import concurrency, { type ConcurrencyOptions } from '../../plugins/concurrency/index.ts'
 import deadline, { type DeadlineOptions } from '../../plugins/deadline/index.ts'
+import serverDefaults from '../../plugins/server-defaults/index.ts'
 import { RawClient, deferred, eventually, listen } from '../support/raw-http.ts'
 
 interface Served { app: FastifyInstance, port: number, lines: string[] }
@@ -196,19 +197,69 @@ test('what the deadline answered for in the waiting room takes no slot and no to
 
 test('HTTP/2: it stands still while a body of unknown length comes in', async t => {
   const { port } = await serve(t, { timeout: 200 }, app => {
+    // It counts the bytes of streams as well.
+    app.register(serverDefaults)
     app.post('/', async request => ({ left: request.deadline.remaining() }))
   }, {}, { http2: true })
   const client = http2.connect(`http://127.0.0.1:${port}`)
   const request = client.request({ ':method': 'POST', ':path': '/', 'content-type': 'application/json' })
   const response = once(request, 'response')
   for (const byte of '{"a":1}') {
-    await new Promise(resolve => setTimeout(resolve, 50))
+    await new Promise(resolve => setTimeout(resolve, 60))
     request.write(byte)
   }
   request.end()
   const [{ ':status': status }] = await response
   client.destroy()
   assert.equal(status, 200)
+})
+
+test('HTTP/2: a body that does not move is over, however busy the other streams of its session are', async t => {
+  const { port } = await serve(t, { timeout: 100 }, app => {
+    app.post('/', async () => 'never')
+    app.get('/', async () => 'other')
+  }, {}, { http2: true })
+  const client = http2.connect(`http://127.0.0.1:${port}`)
+  const stalled = client.request({ ':method': 'POST', ':path': '/', 'content-type': 'application/json', 'content-length': 100 })
+  const response = once(stalled, 'response', { signal: AbortSignal.timeout(5_000) })
+  stalled.write('{')
+  function keepBusy (): void {
+    if (!client.destroyed) client.request({ ':path': '/' }).on('error', () => {}).on('close', keepBusy).resume()
+  }
+  keepBusy()
+  const [{ ':status': status }] = await response
+  client.destroy()
+  assert.equal(status, 503)
+})
+
+test('a body that nobody reads holds no deadline off: of a GET, or of a method that was added without one', async t => {
+  const { port } = await serve(t, { timeout: 100 }, app => {
+    app.addHttpMethod('PURGE')
+    app.addHttpMethod('PROPFIND', { hasBody: true })
+    app.get('/hang', () => new Promise(() => {}))
+    app.route({ method: 'PURGE', url: '/hang', handler: () => new Promise(() => {}) })
+    app.get('/', { config: { deadline: 60_000 } }, async request => {
+      const before = request.deadline.remaining()
+      await new Promise(resolve => setTimeout(resolve, 5))
+      return before - request.deadline.remaining()
+    })
+    app.route({ method: 'PROPFIND', url: '/', handler: async request => request.body })
+  })
+  for (const method of ['GET', 'PURGE']) {
+    const client = (await RawClient.connect(port)).send(`${method} /hang HTTP/1.1\r\nHost: test\r\nContent-Length: 100000\r\n\r\n`)
+    const dribble = setInterval(() => client.send('x'), 5)
+    t.after(() => clearInterval(dribble))
+    assert.equal((await client.reply()).status, 503, method)
+    clearInterval(dribble)
+  }
+  const whole = (await RawClient.connect(port)).send('GET / HTTP/1.1\r\nHost: test\r\nContent-Length: 2\r\n\r\nab')
+  assert.ok(Number((await whole.reply()).body) > 0)
+  const slow = (await RawClient.connect(port)).send('PROPFIND / HTTP/1.1\r\nHost: test\r\nContent-Type: application/json\r\nContent-Length: 9\r\n\r\n')
+  for (const byte of '{"a":"b"}') {
+    await new Promise(resolve => setTimeout(resolve, 30))
+    slow.send(byte)
+  }
+  assert.equal((await slow.reply()).body, '{"a":"b"}')
 })
 
 test('a hook ahead of the suite finds no deadline yet', async t => {
