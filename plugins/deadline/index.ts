@@ -208,7 +208,10 @@ function countBody (raw: IncomingMessage, deadline: TicketDeadline): void {
  */
 function endBody (raw: IncomingMessage): void {
   if (raw.complete || raw.destroyed || raw.httpVersionMajor > 1) return
-  raw.socket.once('close', () => raw.destroy(Object.assign(new Error('aborted'), { code: 'ECONNRESET' })))
+  const { socket } = raw
+  const abort = (): void => { raw.destroy(Object.assign(new Error('aborted'), { code: 'ECONNRESET' })) }
+  socket.once('close', abort)
+  raw.once('close', () => socket.off('close', abort))
 }
 
 /** Of the reply that the handler had in mind; the answer in its place has none of it. */

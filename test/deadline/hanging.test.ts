@@ -3,6 +3,7 @@
 import assert from 'node:assert/strict'
 import { once } from 'node:events'
 import http2 from 'node:http2'
+import type { Socket } from 'node:net'
 import { test, type TestContext } from 'node:test'
 import Fastify, { type FastifyInstance, type FastifyRequest, type FastifyServerOptions } from 'fastify'
 import concurrency, { type ConcurrencyOptions } from '../../plugins/concurrency/index.ts'
@@ -227,8 +228,7 @@ test('HTTP/2: a body that does not move is over, however busy the other streams 
     if (!client.destroyed) client.request({ ':path': '/' }).on('error', () => {}).on('close', keepBusy).resume()
   }
   keepBusy()
-  const [{ ':status': status }] = await response
-  client.destroy()
+  const [{ ':status': status }] = await response.finally(() => client.destroy())
   assert.equal(status, 503)
 })
 
@@ -260,6 +260,25 @@ test('a body that nobody reads holds no deadline off: of a GET, or of a method t
     slow.send(byte)
   }
   assert.equal((await slow.reply()).body, '{"a":"b"}')
+})
+
+test('requests of one connection whose bodies come in behind the answer leave no listener on it', async t => {
+  const sockets = new Set<Socket>()
+  const { port } = await serve(t, { timeout: 20 }, app => {
+    app.addHook('onRequest', async request => { sockets.add(request.raw.socket) })
+    app.post('/', async () => 'never')
+    app.get('/', async () => 'next')
+  })
+  const client = await RawClient.connect(port)
+  for (let i = 0; i < 12; i++) {
+    client.send('POST / HTTP/1.1\r\nHost: test\r\nContent-Type: application/json\r\nContent-Length: 8\r\n\r\n{"a":')
+    assert.equal((await client.reply()).status, 503)
+    client.send('1 }')
+  }
+  assert.equal((await client.get('/').reply()).body, 'next')
+  const [socket] = sockets
+  assert.equal(sockets.size, 1)
+  assert.ok(socket!.listenerCount('close') < 5, String(socket!.listenerCount('close')))
 })
 
 test('a hook ahead of the suite finds no deadline yet', async t => {
