@@ -48,7 +48,7 @@ declare module 'fastify' {
   }
 }
 
-/** No Retry-After: the handler has begun, and whether the request is safe to send again is not ours to say. */
+/** No Retry-After once a hook or handler has begun: whether the request is safe to send again is not ours to say then. */
 const refusal = prepareRefusal('deadline', 'deadline', DeadlineExceeded)
 
 /** Milliseconds that the app's onSend hooks have for the answer in the handler's place. */
@@ -102,7 +102,7 @@ class TicketDeadline extends Deadline {
     this.exceeded = true
     this.#counts.exceeded++
     if (ticket.started) dropRepresentation(ticket)
-    ticket.refuse(refusal, false)
+    ticket.refuse(refusal, false, ticket.started ? undefined : 1)
     // At once: a handler that heeds the signal fails in this very tick, when an onSend hook may still be at work.
     const answerHeldUp = makeInert(ticket)
     if (ticket.headWritten) return
