@@ -154,7 +154,8 @@ function deadlineStage ({ deadlines, counts }: Core, options: DeadlineSettings, 
       const deadline = new TicketDeadline(ticket, time, dryRun ? undefined : counts)
       ticket.deadline = deadline
       const now = ticket.moment
-      ticket.remaining = deadline.remaining(now)
+      // A gate behind refuses who could only wait past it, and that one may be no dry run.
+      if (!dryRun) ticket.remaining = deadline.remaining(now)
       deadline.watched = true
       if (deadline.hasBody) {
         deadline.stand()
@@ -296,6 +297,6 @@ export default definePlugin<DeadlineOptions, DeadlineSettings, Core>({
         return ticket.deadline as TicketDeadline
       }
     } as any)
-    admissionOf(app).add(deadlineStage(core, options, suite.dryRun))
+    admissionOf(app).add(deadlineStage(core, options, options.dryRun ?? suite.dryRun))
   }
 })
