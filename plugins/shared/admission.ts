@@ -117,7 +117,7 @@ export class Admission implements Pass {
   }
 }
 
-function handlerReturned (request: FastifyRequest, work: PromiseLike<unknown>): void {
+function handlerReturned (request: FastifyRequest, work: Promise<unknown>): void {
   const ticket = ticketOf(request.raw)
   if (ticket !== undefined) ticket.work = work
 }

@@ -122,15 +122,15 @@ const kWatched = Symbol('fastify-surge.watched')
  * its reply, as a handler does that returns it. Fastify hears the promise settle, but does nothing about one that resolves with
  * nothing when the client is gone. To be called once a route, at its first request.
  */
-export function watchHandler (request: FastifyRequest, returned: (request: FastifyRequest, work: PromiseLike<unknown>) => void, awaited: (request: FastifyRequest) => void): void {
+export function watchHandler (request: FastifyRequest, returned: (request: FastifyRequest, work: Promise<unknown>) => void, awaited: (request: FastifyRequest) => void): void {
   const context = contextOf(request)
   const handler = context?.handler
   const replies = context?.Reply?.prototype
   if (context === undefined || handler === undefined || kWatched in handler || typeof replies?.then !== 'function') return
   context.handler = marked(handler, function watchedHandler (this: unknown, request, reply) {
     const result = handler.call(this, request, reply)
-    // The reply has a then() as well.
-    if (result !== reply && typeof result?.then === 'function') returned(request, result)
+    // Nothing else that has a then(): a query builder runs its query at each, and the reply itself has one.
+    if (result instanceof Promise) returned(request, result)
     return result
   })
   const { then } = replies

@@ -113,7 +113,7 @@ export class Ticket {
   /** When an upgrade took its connection over, in the clock's milliseconds. */
   upgraded: number | undefined = undefined
   /** What its handler returned, if that is a promise. */
-  work: PromiseLike<unknown> | undefined = undefined
+  work: Promise<unknown> | undefined = undefined
   /** Its end is that of the handler's work: not when it waits for its own reply, which is over as soon as the client leaves. */
   workTells = true
   /** Owned by the metrics stage. */

@@ -179,6 +179,18 @@ for (const http of [1, 2]) {
   })
 }
 
+test('a query that a handler returns, and that runs at its then(), does not run again for a client that has left', async t => {
+  const gate = deferred()
+  let ran = 0
+  const served = await serve(t, { limit: 10 }, app => {
+    app.get('/', () => ({ then (resolve: (rows: string) => void) { ran++; gate.promise.then(() => resolve('rows'), assert.ifError) } }))
+  })
+  await leave(served, ['GET /'])
+  gate.resolve()
+  await eventually(() => stats(served).inflight === 0, 'the slot is back')
+  assert.equal(ran, 1)
+})
+
 test('behind its deadline, a handler that resolves with nothing is late as well, and one that waits for its reply is not yet', async t => {
   const gate = deferred()
   const app = Fastify({ forceCloseConnections: true })
