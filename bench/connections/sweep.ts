@@ -25,6 +25,7 @@ async function serve (): Promise<void> {
   const clock = {
     now: () => performance.now(),
     setTimeout (fn: () => void) { due = fn },
+    hold () {},
     clearTimeout () {}
   }
   const server = http.createServer({ keepAliveTimeout: 600_000 }, (_request, response) => response.end('ok'))
