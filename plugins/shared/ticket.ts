@@ -304,7 +304,7 @@ export class Ticket {
   followWork (): void {
     this.work?.then(payload => {
       if (payload === undefined && this.workTells) this.settle()
-    }, () => this.settle())
+    }, noop)
   }
 
   #waitOver (): void {

@@ -179,6 +179,19 @@ for (const http of [1, 2]) {
   })
 }
 
+test('a handler that has failed is at work for as long as the error handler of the app is', async t => {
+  const gate = deferred()
+  const served = await serve(t, { limit: 10 }, app => {
+    app.setErrorHandler(async () => { await gate.promise; return 'failed' })
+    app.get('/', async () => { throw new Error('failed') })
+  })
+  await leave(served, ['GET /'])
+  await new Promise(resolve => setImmediate(resolve))
+  assert.equal(stats(served).orphans, 1)
+  gate.resolve()
+  await eventually(() => stats(served).inflight === 0, 'the slot is back')
+})
+
 test('a query that a handler returns, and that runs at its then(), does not run again for a client that has left', async t => {
   const gate = deferred()
   let ran = 0
