@@ -177,6 +177,10 @@ function concurrencyStage (gates: Map<string, Gate>, options: ResolvedOptions, d
       return refuse(ticket, route, outcome, dryRun)
     },
 
+    withdrawn (ticket) {
+      give(ticket, 'untelling')
+    },
+
     answered (ticket) {
       // The client left before, or was answered by the deadline: its handler has settled just now.
       if (ticket.closed) give(ticket, 'untelling', ticket.moment)
@@ -194,7 +198,8 @@ function concurrencyStage (gates: Map<string, Gate>, options: ResolvedOptions, d
     close (ticket) {
       const waiter = ticket.waiter as TicketWaiter | undefined
       if (waiter === undefined) return
-      if (ticket.pending) waiter.route.gate.orphan(waiter)
+      // In a dry run a handler may be at work whose claim waits still: in truth it would leave the room now.
+      if (ticket.pending && waiter.state !== 'WAIT') waiter.route.gate.orphan(waiter)
       // A failure is quick for reasons of its own, and would be read as health.
       else give(ticket, ticket.settled && ticket.reply.statusCode < 400 ? 'served' : 'untelling', ticket.moment)
     }

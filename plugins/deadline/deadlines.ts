@@ -28,9 +28,11 @@ export class Deadlines {
     if (deadline.alone && this.#alone++ === 0) this.#clock.hold(this.#timer, true)
   }
 
-  stop (deadline: Deadline): void {
-    this.#line.remove(deadline)
+  /** False when it was not watched, or is no more. */
+  stop (deadline: Deadline): boolean {
+    if (!this.#line.remove(deadline)) return false
     if (deadline.alone && --this.#alone === 0 && this.#timer !== undefined) this.#clock.hold(this.#timer, false)
+    return true
   }
 
   /** To be called when a deadline that stood still runs again. */
@@ -52,20 +54,19 @@ export class Deadlines {
     this.#due = Infinity
     const now = this.#clock.now()
     let next = Infinity
-    for (let deadline = this.#line.first; deadline !== undefined;) {
-      const after = deadline.next as Deadline | undefined
+    const over: Deadline[] = []
+    for (let deadline = this.#line.first; deadline !== undefined; deadline = deadline.next as Deadline | undefined) {
       // A standing one that moves is looked at again a whole timeout later.
       if (dueOf(deadline, now) <= now && deadline.standing && deadline.moved()) deadline.since = now
       const due = dueOf(deadline, now)
-      if (due > now) {
-        next = Math.min(next, due)
-      } else {
-        this.stop(deadline)
-        deadline.expired()
-      }
-      deadline = after
+      if (due > now) next = Math.min(next, due)
+      else over.push(deadline)
     }
     if (next !== Infinity) this.#arm(next, now)
+    // Whoever hears of its end may end others: the line is not walked meanwhile.
+    for (const deadline of over) {
+      if (this.stop(deadline)) deadline.expired()
+    }
   }
 }
 

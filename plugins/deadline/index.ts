@@ -7,7 +7,7 @@ import { admissionOf, type Stage } from '../shared/admission.ts'
 import { systemClock } from '../shared/clock.ts'
 import { definePlugin } from '../shared/define-plugin.ts'
 import { Clash, DeadlineExceeded } from '../shared/errors.ts'
-import { forgoHandler } from '../shared/fastify-internals.ts'
+import { forgoHandler, readsBody } from '../shared/fastify-internals.ts'
 import { streamOf } from '../shared/http2.ts'
 import { prepareRefusal } from '../shared/refusal.ts'
 import { isComplete, isInjected } from '../shared/reply-ends.ts'
@@ -48,8 +48,11 @@ declare module 'fastify' {
   }
 }
 
-/** No Retry-After: the handler has begun, and whether the request is safe to send again is not ours to say. */
+/** No Retry-After once a hook or handler has begun: whether the request is safe to send again is not ours to say then. */
 const refusal = prepareRefusal('deadline', 'deadline', DeadlineExceeded)
+
+/** Milliseconds that the app's onSend hooks have for the answer in the handler's place. */
+const GRACE_MS = 500
 
 interface Core {
   deadlines: Deadlines
@@ -62,15 +65,17 @@ class TicketDeadline extends Deadline {
   readonly #counts: Core['counts'] | undefined
   watched = false
   exceeded = false
-  /** A body comes with the request. */
+  /** A body is coming in, and will be read. */
   readonly hasBody: boolean
-  #bytes = 0
+  /** Bytes of it, where its connection carries others as well. */
+  received = 0
+  #before = 0
 
   constructor (ticket: Ticket, timeout: number, counts?: Core['counts']) {
     super(timeout, ticket.arrival, systemClock, isInjected(ticket.reply.raw))
     this.#ticket = ticket
     this.#counts = counts
-    this.hasBody = hasBody(ticket.request.raw)
+    this.hasBody = hasBody(ticket.request.raw) && !ticket.request.raw.complete && readsBody(ticket.request)
   }
 
   /** In the waiting room nobody reads the body, whose coming in is no excuse for the time there. */
@@ -81,9 +86,14 @@ class TicketDeadline extends Deadline {
   override expired (): void {
     this.watched = false
     const ticket = this.#ticket
-    if (ticket.headWritten || ticket.closed || ticket.refused || ticket.reply.sent) return
+    if (ticket.headWritten || ticket.closed || ticket.reply.sent) return
     if (this.#counts === undefined) {
-      ticket.refuse(refusal, true)
+      if (!ticket.refused) ticket.refuse(refusal, true)
+      return
+    }
+    // By another stage, and an onSend hook of the app's holds that up.
+    if (ticket.refused) {
+      makeInert(ticket)()
       return
     }
     this.abort(new DeadlineExceeded())
@@ -92,17 +102,20 @@ class TicketDeadline extends Deadline {
     this.exceeded = true
     this.#counts.exceeded++
     if (ticket.started) dropRepresentation(ticket)
-    ticket.refuse(refusal, false)
+    ticket.refuse(refusal, false, ticket.started ? undefined : 1)
     // At once: a handler that heeds the signal fails in this very tick, when an onSend hook may still be at work.
-    if (ticket.started) makeInert(ticket)
+    const answerHeldUp = makeInert(ticket)
+    if (ticket.headWritten) return
+    const grace = systemClock.setTimeout(answerHeldUp, GRACE_MS)
+    if (this.alone) systemClock.hold(grace, true)
   }
 
   override moved (): boolean {
     const { raw } = this.#ticket.request
     if (raw.complete) return false
-    const before = this.#bytes
-    this.#bytes = raw.socket?.bytesRead ?? 0
-    return this.#bytes > before
+    const before = this.#before
+    this.#before = streamOf(raw) !== undefined ? this.received : raw.socket?.bytesRead ?? 0
+    return this.#before > before
   }
 }
 
@@ -141,11 +154,14 @@ function deadlineStage ({ deadlines, counts }: Core, options: DeadlineSettings, 
       const deadline = new TicketDeadline(ticket, time, dryRun ? undefined : counts)
       ticket.deadline = deadline
       const now = ticket.moment
-      ticket.remaining = deadline.remaining(now)
+      // A gate behind refuses who could only wait past it, and that one may be no dry run.
+      if (!dryRun) ticket.remaining = deadline.remaining(now)
       deadline.watched = true
       if (deadline.hasBody) {
         deadline.stand()
         raw.on('end', bodyEnded)
+        const stream = streamOf(raw)
+        if (stream !== undefined) countBody(stream, deadline)
       }
       deadlines.start(deadline, now)
       return true
@@ -175,13 +191,25 @@ function hasBody (raw: IncomingMessage): boolean {
   return raw.headers['content-length'] !== undefined ? raw.headers['content-length'] !== '0' : raw.headers['transfer-encoding'] !== undefined
 }
 
+/** The session's bytes are those of all its streams. */
+function countBody (stream: ServerHttp2Stream, deadline: TicketDeadline): void {
+  const { push } = stream
+  stream.push = function countedPush (chunk: Buffer | null, encoding?: BufferEncoding) {
+    if (chunk !== null) deadline.received += chunk.length
+    return push.call(stream, chunk, encoding)
+  }
+}
+
 /**
  * Node forgets a request when its reply is out, and does not tell it that its connection has closed: a handler that
  * still reads the body would wait for ever, and its slot with it.
  */
 function endBody (raw: IncomingMessage): void {
   if (raw.complete || raw.destroyed || streamOf(raw) !== undefined) return
-  raw.socket.once('close', () => raw.destroy(Object.assign(new Error('aborted'), { code: 'ECONNRESET' })))
+  const { socket } = raw
+  const abort = (): void => { raw.destroy(Object.assign(new Error('aborted'), { code: 'ECONNRESET' })) }
+  socket.once('close', abort)
+  raw.once('close', () => socket.off('close', abort))
 }
 
 /** Of the reply that the handler had in mind; the answer in its place has none of it. */
@@ -197,18 +225,50 @@ function dropRepresentation ({ reply }: Ticket): void {
 /**
  * The handler may answer after the deadline did. Its reply is dropped, and seen, because its slot belongs to it until
  * then; Fastify would only log an error, and swallow a rejection without calling anybody. One that has not begun, behind
- * a hook that hung, does not begin any more.
+ * a hook that hung, does not begin any more. Returned is what sends the answer past onSend hooks of the app's that hold it up.
  */
-function makeInert (ticket: Ticket): void {
+function makeInert (ticket: Ticket): () => void {
   const { request, reply } = ticket
-  forgoHandler(request, () => ticket.settle())
+  let heldUp = false
+
+  function settle (): void {
+    // In the waiting room it had no handler yet.
+    if (ticket.started) ticket.settle()
+  }
+
+  function answerAtOnce (): void {
+    // Some of it may be what hooks have begun to do to the answer.
+    dropRepresentation(ticket)
+    ticket.refuseAtOnce()
+  }
+
+  forgoHandler(request, settle, function answerFailed (err) {
+    // Behind its first byte that is what the late reply met.
+    if (ticket.headWritten) {
+      settle()
+      return
+    }
+    request.log.error({ err }, 'a hook failed on a refusal, which goes out without it')
+    answerAtOnce()
+  })
+  ticket.followWork()
   reply.send = function dropLateReply (payload?: unknown) {
     discard(payload)
-    ticket.settle()
+    settle()
     return reply
   }
-  Object.defineProperty(reply, 'sent', { get: () => ticket.settled })
-  silence(reply.raw, () => ticket.settle())
+  Object.defineProperty(reply, 'sent', { get: () => ticket.settled && ticket.headWritten })
+  silence(reply.raw, function ended () {
+    // That was the end of the answer that had been held up.
+    if (heldUp) heldUp = false
+    else settle()
+  })
+
+  return function answerHeldUp () {
+    if (ticket.headWritten) return
+    heldUp = true
+    answerAtOnce()
+  }
 }
 
 export default definePlugin<DeadlineOptions, DeadlineSettings, Core>({
@@ -234,6 +294,6 @@ export default definePlugin<DeadlineOptions, DeadlineSettings, Core>({
         return ticket.deadline as TicketDeadline
       }
     } as any)
-    admissionOf(app).add(deadlineStage(core, options, suite.dryRun))
+    admissionOf(app).add(deadlineStage(core, options, options.dryRun ?? suite.dryRun))
   }
 })

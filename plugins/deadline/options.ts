@@ -1,5 +1,5 @@
 // The options of the deadline plugin, what a route may say instead, and how a budget is read from a request.
-import { either, milliseconds, oneOf, readOptions, readValue, type Rule, type Rules } from '../shared/check.ts'
+import { boolean, either, milliseconds, oneOf, readOptions, readValue, type Rule, type Rules } from '../shared/check.ts'
 
 export interface DeadlineSettings {
   /** Milliseconds from a request's arrival to its reply's first byte; false sets none. An integer ≥ 1. @default 60000, when balancers give up */
@@ -9,11 +9,13 @@ export interface DeadlineSettings {
    * It shortens the deadline and never lengthens it. To name one is to trust whoever sends it. @default false
    */
   header: string | false
+  /** Decides, counts and logs, but answers for nobody and aborts no signal. @default the umbrella's, else false */
+  dryRun: boolean | undefined
 }
 
 export type DeadlineOptions = Partial<DeadlineSettings>
 
-const defaults: DeadlineSettings = { timeout: 60_000, header: false }
+const defaults: DeadlineSettings = { timeout: 60_000, header: false, dryRun: undefined }
 const timeout = either(milliseconds(), oneOf(false))
 
 /** RFC 9110 section 5.1, in lower case, as Node has them. */
@@ -23,7 +25,7 @@ const headerName: Rule = {
   read: (value: string) => value.toLowerCase()
 }
 
-const rules: Rules<DeadlineSettings> = { timeout, header: either(headerName, oneOf(false)) }
+const rules: Rules<DeadlineSettings> = { timeout, header: either(headerName, oneOf(false)), dryRun: boolean }
 
 /** @throws FST_SURGE_BAD_OPTION */
 export function readDeadline (input: DeadlineOptions): DeadlineSettings {

@@ -7,7 +7,7 @@
 //   after that     answered (onSend) ─▶ head (first byte) ─▶ close (reply or socket, once)
 import type { FastifyInstance, FastifyReply, FastifyRequest, RouteOptions } from 'fastify'
 import { systemClock, type Clock } from './clock.ts'
-import { configOf } from './fastify-internals.ts'
+import { configOf, watchHandler } from './fastify-internals.ts'
 import { instrumentsOf } from './instruments.ts'
 import { leavesRefusals } from './refusal.ts'
 import { routeOf, type RouteFacts } from './route.ts'
@@ -87,6 +87,7 @@ export class Admission implements Pass {
       route = { ...facts, settings, steps }
       this.#routes.set(facts.key, route)
     }
+    watchHandler(request, handlerReturned, replyAwaited)
     this.#byConfig.set(config, route)
     return route
   }
@@ -113,6 +114,16 @@ export class Admission implements Pass {
   checkRoute (facts: RouteFacts): void {
     for (const stage of this.stages) stage.check?.(this.#setting(stage, facts), facts)
   }
+}
+
+function handlerReturned (request: FastifyRequest, work: Promise<unknown>): void {
+  const ticket = ticketOf(request.raw)
+  if (ticket !== undefined) ticket.work = work
+}
+
+function replyAwaited (request: FastifyRequest): void {
+  const ticket = ticketOf(request.raw)
+  if (ticket !== undefined) ticket.workTells = false
 }
 
 function audienceOf (stages: readonly Stage[]): Audience {

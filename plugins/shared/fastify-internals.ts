@@ -54,7 +54,14 @@ function reader<Value> (description: string): (object: object) => Value | undefi
   }
 }
 
-const contextOf = reader<{ config?: object, onSend?: readonly unknown[] | null }>('fastify.context')
+interface Context {
+  config?: object
+  onSend?: readonly unknown[] | null
+  handler?: (this: unknown, request: FastifyRequest, reply: FastifyReply) => any
+  Reply?: { prototype: FastifyReply }
+}
+
+const contextOf = reader<Context>('fastify.context')
 /** The headers that a reply has so far, by lowercase name, to be added to; undefined where this version hides them. */
 export const headersOf: (reply: FastifyReply) => Record<string, any> | undefined = reader('fastify.reply.headers')
 const trailersOf = reader<object | null>('fastify.reply.trailers')
@@ -70,6 +77,13 @@ export function onSendHooksOf (request: FastifyRequest): readonly unknown[] | un
   return context === undefined ? undefined : context.onSend ?? []
 }
 
+const methodsOf = reader<{ bodywith: Set<string> }>('fastify.acceptedHTTPMethods')
+
+/** Whether Fastify reads the body of a request, which it does by its method; where this version hides that, by what its own methods are. */
+export function readsBody ({ server, method }: FastifyRequest): boolean {
+  return methodsOf(server)?.bodywith.has(method) ?? !['GET', 'HEAD', 'TRACE'].includes(method)
+}
+
 /** True when nobody has set a header of this reply yet; false also where this version hides them. */
 export function hasNoHeaders (reply: FastifyReply): boolean {
   const headers = headersOf(reply)
@@ -81,18 +95,55 @@ export function mayHaveTrailers (reply: FastifyReply): boolean {
   return trailersOf(reply) !== null
 }
 
-/** Keeps from a request what it has not come to yet, of parser, hooks and handler; `instead` is called in the place of the first of them. */
-export function forgoHandler (request: FastifyRequest, instead: () => void): void {
+/**
+ * Keeps from a request what it has not come to yet, of parser, hooks and handler; `instead` is called in the place of the first of
+ * them. `failed` is called in the place of the app's error handler.
+ */
+export function forgoHandler (request: FastifyRequest, instead: () => void, failed?: (error: unknown) => void): void {
   const kContext = symbolOf(request, 'fastify.context')
   const context = contextOf(request)
   if (kContext === undefined || context === undefined) return
-  ;(request as any)[kContext] = Object.assign(Object.create(context), {
+  const forgone = Object.assign(Object.create(context), {
     preParsing: null,
     contentTypeParser: { run: instead },
     preValidation: null,
     preHandler: null,
     handler: instead
   })
+  // Each failure of one reply goes to the prototype of the handler that had the one before.
+  if (failed !== undefined) forgone.errorHandler = Object.create(Object.create({ func: failed }))
+  ;(request as any)[kContext] = forgone
+}
+
+const kWatched = Symbol('fastify-surge.watched')
+
+/**
+ * For every request of this one's route, tells of the promise that its handler returned, and when somebody waits for the end of
+ * its reply, as a handler does that returns it. Fastify hears the promise settle, but does nothing about one that resolves with
+ * nothing when the client is gone. To be called once a route, at its first request.
+ */
+export function watchHandler (request: FastifyRequest, returned: (request: FastifyRequest, work: Promise<unknown>) => void, awaited: (request: FastifyRequest) => void): void {
+  const context = contextOf(request)
+  const handler = context?.handler
+  const replies = context?.Reply?.prototype
+  if (context === undefined || handler === undefined || kWatched in handler || typeof replies?.then !== 'function') return
+  context.handler = marked(handler, function watchedHandler (this: unknown, request, reply) {
+    const result = handler.call(this, request, reply)
+    // Nothing else that has a then(): a query builder runs its query at each, and the reply itself has one.
+    if (result instanceof Promise) returned(request, result)
+    return result
+  })
+  const { then } = replies
+  if (kWatched in then) return
+  // On the app's own class of replies, as a decorator would be: to put it on each reply would cost each request.
+  replies.then = marked(then, function watchedThen (this: FastifyReply, fulfilled, rejected) {
+    awaited(this.request)
+    return then.call(this, fulfilled, rejected)
+  })
+}
+
+function marked<Function extends (...args: any[]) => any> ({ name, length }: Function, watching: Function): Function {
+  return Object.defineProperties(watching, { name: { value: name }, length: { value: length }, [kWatched]: { value: true } })
 }
 
 type ParseString = (request: any, body: string, done: (error: Error | null, body?: unknown) => void) => void

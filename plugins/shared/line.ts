@@ -30,13 +30,15 @@ export class Line<T extends Link> {
     this.size++
   }
 
-  /** The link must stand in this line. */
-  remove (link: T): void {
+  /** False when the link stands in no line; it must not stand in another one. */
+  remove (link: T): boolean {
+    if (link.prev === undefined && this.first !== link) return false
     if (link.prev === undefined) this.first = link.next as T | undefined
     else link.prev.next = link.next
     if (link.next === undefined) this.last = link.prev as T | undefined
     else link.next.prev = link.prev
     link.next = link.prev = undefined
     this.size--
+    return true
   }
 }

@@ -4,6 +4,7 @@ import { STATUS_CODES } from 'node:http'
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import { streamOf } from './http2.ts'
 import { hasNoHeaders, mayHaveTrailers, onSendHooksOf } from './fastify-internals.ts'
+import { watchSend } from './watch-send.ts'
 
 const JSON_TYPE = 'application/json; charset=utf-8'
 
@@ -27,7 +28,11 @@ export interface Refusal {
   readonly problem?: Readonly<Record<string, unknown>>
 }
 
-/** Shapes the body of a refusal: what it returns is sent instead of the default body; `undefined` keeps the default. */
+/**
+ * Shapes the body of a refusal: what it returns is sent instead of the default body; `undefined` keeps the default. A promise is
+ * waited for. What it throws is logged, and the default body is sent. It may set headers, and answer by itself as well. Status,
+ * `Cache-Control` and `Retry-After` are on the reply already: `reply.getHeader('retry-after')` is what will be sent, in seconds.
+ */
 export type OnRefused = (request: FastifyRequest, reply: FastifyReply, refusal: Refusal) => unknown
 
 interface CodedError { code: string, statusCode?: number, message: string }
@@ -79,21 +84,59 @@ export function sendRefusal (request: FastifyRequest, reply: FastifyReply, refus
   reply.code(refusal.statusCode)
   reply.header('cache-control', 'no-store')
   if (retryAfter !== undefined) reply.header('retry-after', jitteredRetryAfter(retryAfter))
-  const body = onRefused?.(request, reply, refusal)
-  if (body !== undefined) {
-    reply.send(body)
-    return
-  }
-  reply.header('content-type', refusal.contentType ?? JSON_TYPE)
-  reply.send(refusal.body)
+  if (onRefused === undefined) sendBody(reply, reply.send, refusal, retryAfter, undefined)
+  else shape(request, reply, refusal, onRefused, retryAfter)
 }
 
-/** The same reply, with what earlier hooks have set, past Fastify. */
+function shape (request: FastifyRequest, reply: FastifyReply, refusal: Refusal, onRefused: OnRefused, retryAfter: number | undefined): void {
+  // A deadline takes it away from the handler, and so from here.
+  const { send } = reply
+  const isSent = watchSend(reply)
+
+  function shaped (body?: unknown): void {
+    if (body !== reply && !isSent()) sendBody(reply, send, refusal, retryAfter, body)
+  }
+
+  function failed (err: unknown): void {
+    request.log.error({ err }, 'onRefused failed; the default body is sent')
+    shaped()
+  }
+
+  let body: any
+  try {
+    body = onRefused(request, reply, refusal)
+  } catch (err) {
+    failed(err)
+    return
+  }
+  if (body !== reply && typeof body?.then === 'function') body.then(shaped, failed)
+  else shaped(body)
+}
+
+/** Nothing is thrown: it may come from a timer, where nobody would catch it. */
+function sendBody (reply: FastifyReply, send: FastifyReply['send'], refusal: Refusal, retryAfter: number | undefined, body: unknown): void {
+  try {
+    if (body === undefined) reply.header('content-type', refusal.contentType ?? JSON_TYPE)
+    send.call(reply, body === undefined ? refusal.body : body)
+  } catch (err) {
+    reply.log.error({ err }, 'a refusal could not be sent as it was')
+    if (!reply.raw.headersSent) writeRefusal(reply, refusal, retryAfter)
+  }
+}
+
+/** The same reply, with what earlier hooks have set, past Fastify; without that where Node refuses it, such as a character that no header may have. */
 export function writeRefusal (reply: FastifyReply, { statusCode, contentType = JSON_TYPE, body }: Refusal, retryAfter: number | undefined): void {
   const own: Record<string, string> = { 'cache-control': 'no-store', 'content-type': contentType, 'content-length': String(Buffer.byteLength(body)) }
   if (retryAfter !== undefined) own['retry-after'] = String(jitteredRetryAfter(retryAfter))
-  reply.raw.writeHead(statusCode, hasNoHeaders(reply) ? own : { ...reply.getHeaders() as Record<string, string>, ...own })
-  reply.raw.end(body)
+  const { raw } = reply
+  try {
+    raw.writeHead(statusCode, hasNoHeaders(reply) ? own : { ...reply.getHeaders() as Record<string, string>, ...own })
+  } catch (err) {
+    reply.log.error({ err }, 'a refusal is sent without the headers that the app has set')
+    for (const name of raw.getHeaderNames()) raw.removeHeader(name)
+    raw.writeHead(statusCode, own)
+  }
+  raw.end(reply.request.method === 'HEAD' ? undefined : body)
 }
 
 function problemDetails ({ statusCode, message, code, problem }: Refusal): string {

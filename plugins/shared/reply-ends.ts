@@ -1,7 +1,8 @@
 // Ends of a reply that its own 'close' does not tell of, or does not bring about, and whether the end was a whole one.
 import type { ServerResponse } from 'node:http'
-import type { Http2ServerResponse } from 'node:http2'
+import { constants, type Http2ServerResponse, type ServerHttp2Stream } from 'node:http2'
 import type { Socket } from 'node:net'
+import type { FastifyReply } from 'fastify'
 
 interface Closes { close: () => void }
 
@@ -26,6 +27,21 @@ function closedSocket (this: Watched): void {
 }
 
 /**
+ * For a reply whose client left before it began: Node refuses what is written to it by hand before it comes to the head, so its
+ * first write is heard of here, and a hijack, which in time would have had it end with its client.
+ */
+export function watchBelated (reply: FastifyReply, begun: () => void): void {
+  const { raw } = reply
+  for (const [object, name] of [[raw, 'write'], [raw, 'end'], [reply, 'hijack']] as Array<[any, string]>) {
+    const method = object[name]
+    object[name] = function belated (...args: unknown[]) {
+      begun()
+      return method.apply(object, args)
+    }
+  }
+}
+
+/**
  * An upgrade that is answered with a reply instead, because it was refused: Node has let go of the connection, so no
  * timeout of the server would ever end it.
  */
@@ -34,6 +50,25 @@ export function endWithReply (res: ServerResponse): void {
   res.once('finish', function endUpgrade () {
     res.socket?.destroySoon()
   })
+}
+
+/**
+ * For a stream of HTTP/2: Node keeps one that its client has reset with NO_ERROR while something of the reply was to be written
+ * still, and neither it nor its session ever closes (Node 26 does not). It is ended as soon as the protocol has forgotten it.
+ */
+export function endWithStream (stream: ServerHttp2Stream): void {
+  stream.setTimeout = watchedSetTimeout
+}
+
+/** One for all streams. It is what Node calls when a stream is closed, from whichever side; no event tells of it. */
+function watchedSetTimeout (this: ServerHttp2Stream, ms: number, callback?: () => void): any {
+  if (ms === 0 && this.closed) setImmediate(endForgotten, this)
+  return Object.getPrototypeOf(this).setTimeout.call(this, ms, callback)
+}
+
+function endForgotten (stream: ServerHttp2Stream): void {
+  // Closed by the server itself, it lives on until its reply is out.
+  if (!stream.destroyed && stream.state.state === constants.NGHTTP2_STREAM_STATE_IDLE) stream.destroy()
 }
 
 /**

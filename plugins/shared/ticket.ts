@@ -4,10 +4,11 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import type { Clock } from './clock.ts'
+import { forgoHandler } from './fastify-internals.ts'
 import type { Trace } from './histogram.ts'
-import { asksForUpgrade } from './http2.ts'
+import { asksForUpgrade, streamOf } from './http2.ts'
 import { sendRefusal, writeRefusal, type Refusal } from './refusal.ts'
-import { endWithReply, unwatchPipelined, watchPipelined } from './reply-ends.ts'
+import { endWithReply, endWithStream, unwatchPipelined, watchBelated, watchPipelined } from './reply-ends.ts'
 import type { RouteFacts } from './route.ts'
 import type { SuiteState } from './suite-state.ts'
 import type { RefusalLog } from './telemetry.ts'
@@ -27,6 +28,8 @@ export interface Stage<Settings = any> {
   configure: (setting: unknown, route: RouteFacts) => Settings | undefined
   /** True lets the ticket pass. False: it was refused, or is held and will be resumed. */
   enter: (ticket: Ticket, settings: Settings) => boolean
+  /** Another stage refused what this one holds. */
+  withdrawn?: (ticket: Ticket) => void
   /** A stage before this one refused what would have come here next. */
   forestalled?: (refusal: Refusal, settings: Settings) => void
   /** A hook ahead of the suite answered: no stage was entered, and the head and the end of the reply are still to come. */
@@ -110,6 +113,10 @@ export class Ticket {
   waited = 0
   /** When an upgrade took its connection over, in the clock's milliseconds. */
   upgraded: number | undefined = undefined
+  /** What its handler returned, if that is a promise. */
+  work: Promise<unknown> | undefined = undefined
+  /** Its end is that of the handler's work: not when it waits for its own reply, which is over as soon as the client leaves. */
+  workTells = true
   /** Owned by the metrics stage. */
   metered: unknown = undefined
   /** The trace that it is part of, where there is one. */
@@ -148,6 +155,8 @@ export class Ticket {
     }
     if (asksForUpgrade(raw)) watchHijack(this)
     if (raw.upgrade === true) endWithReply(res)
+    const stream = streamOf(raw)
+    if (stream !== undefined) endWithStream(stream)
   }
 
   /** Walks the stages of one context; `done` goes on to the app. A client that is gone gets no handler. */
@@ -170,8 +179,13 @@ export class Ticket {
     this.#walk()
   }
 
-  /** Goes on behind the stage that held the ticket. */
+  /** Goes on behind the stage that held the ticket. A client that is gone gets no handler. */
   resume (): void {
+    // All replies of a connection are told of its end one by one, and this may come from the first of them.
+    if (this.request.raw.socket?.destroyed) {
+      this.close()
+      return
+    }
     this.moment = this.#admission.clock.now()
     this.#walk()
   }
@@ -230,14 +244,22 @@ export class Ticket {
     return false
   }
 
+  /** Sends the refusal that is on its way past Fastify, as prepared: a hook of the app's holds it up, or failed. */
+  refuseAtOnce (): void {
+    if (this.refusal !== undefined && !this.headWritten && !this.closed) writeRefusal(this.reply, this.refusal, undefined)
+  }
+
   /** Counts a refusal that the app words itself, in its error handler or a handler of its own. */
   count (refusal: Refusal, dryRun: boolean): void {
     // Later than the walk on which it came here.
     if (this.started || this.#waiting !== undefined) this.moment = this.#admission.clock.now()
     if (!dryRun) {
       this.refusal = refusal
-      if (this.#waiting !== undefined) this.#waitOver()
       const { steps } = this.route
+      if (this.#waiting !== undefined) {
+        this.#waitOver()
+        steps[this.#next - 1]!.stage.withdrawn?.(this)
+      }
       for (let next = this.#next; next < steps.length; next++) steps[next]!.stage.forestalled?.(refusal, steps[next]!.settings)
     }
     this.#admission.refusals.record(refusal, this.route.key, dryRun, this.moment)
@@ -272,6 +294,19 @@ export class Ticket {
     if (this.#waiting !== undefined) this.#waitOver()
     if (this.#pipelined) unwatchPipelined(this.request.raw.socket, this)
     for (const hears of this.#audience.close) hears(this)
+    if (this.pending && !this.refused) {
+      // What it has not come to yet, of body and handler, would be begun for nobody, or wait for a body that is gone.
+      forgoHandler(this.request, () => this.settle())
+      this.followWork()
+      watchBelated(this.reply, () => this.settle())
+    }
+  }
+
+  /** For a handler whose reply nobody waits for any more. Fastify sends what it resolves with or fails with, but not nothing. */
+  followWork (): void {
+    this.work?.then(payload => {
+      if (payload === undefined && this.workTells) this.settle()
+    }, noop)
   }
 
   #waitOver (): void {

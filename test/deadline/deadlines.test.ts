@@ -102,6 +102,35 @@ test('a body that does not move for a whole timeout is over', () => {
   assert.equal(deadline.over, 1)
 })
 
+test('one that ends others which are due in the same look leaves the rest of the line as it is', () => {
+  const { clock, deadlines } = setUp()
+  class Leader extends Recorded {
+    override expired () {
+      super.expired()
+      deadlines.stop(follower)
+    }
+  }
+  const leader = new Leader(100, 0, clock)
+  const follower = new Recorded(100, 0, clock)
+  const others = [100, 100, 200].map(timeout => new Recorded(timeout, 0, clock))
+  for (const deadline of [leader, follower, ...others]) deadlines.start(deadline)
+  clock.advance(100)
+  assert.deepEqual([leader.over, follower.over, ...others.map(({ over }) => over)], [1, 0, 1, 1, 0])
+  clock.advance(100)
+  assert.deepEqual([others[2]!.over, deadlines.size, clock.timers], [1, 0, 0])
+  const later = new Recorded(100, clock.now(), clock)
+  deadlines.start(later)
+  clock.advance(100)
+  assert.equal(later.over, 1)
+})
+
+test('to stop one that is not watched changes nothing', () => {
+  const { clock, deadlines } = setUp()
+  const [watched, stranger] = [new Recorded(100, 0, clock), new Recorded(100, 0, clock)]
+  deadlines.start(watched)
+  assert.deepEqual([deadlines.stop(stranger), deadlines.stop(watched), deadlines.stop(watched), deadlines.size], [false, true, false, 0])
+})
+
 test('the signal is the same whenever it is asked for, and aborts once', () => {
   const { clock } = setUp()
   const early = new Recorded(100, 0, clock)

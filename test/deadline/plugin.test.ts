@@ -171,7 +171,9 @@ test('time in the queue counts, and a queued request that is over never reaches 
   const holder = (await RawClient.connect(port)).get('/hold')
   await eventually(() => app.concurrency.stats().inflight === 1, 'held')
   const queued = (await RawClient.connect(port)).get('/')
-  assert.equal(JSON.parse((await queued.reply()).body).code, 'FST_SURGE_DEADLINE')
+  const reply = await queued.reply()
+  assert.equal(JSON.parse(reply.body).code, 'FST_SURGE_DEADLINE')
+  assert.match(reply.headers['retry-after']!, /^[1-3]$/, 'nothing has begun that could be done twice')
   await eventually(() => app.concurrency.stats().queued === 0, 'left the queue')
   gate.resolve()
   assert.equal((await holder.reply()).body, 'ok')
@@ -246,9 +248,23 @@ test('404 handlers have a deadline too, which handlerTimeout does not give them'
   assert.equal((await (await RawClient.connect(port)).get('/nowhere').reply()).status, 503)
 })
 
+test('in a dry run it counts and logs, and answers for nobody, nor does a gate because of it', async t => {
+  const gate = deferred()
+  const { app, port, lines } = await serve(t, { timeout: 20, dryRun: true }, app => {
+    app.register(concurrency, { rate: { perSecond: 20, burst: 1 }, maxWait: 60_000 })
+    app.get('/', async request => { await gate.promise; return { aborted: request.deadline.signal.aborted } })
+  })
+  const clients = [(await RawClient.connect(port)).get('/'), (await RawClient.connect(port)).get('/')]
+  await eventually(() => lines.some(line => line.includes('would refuse')), 'over')
+  gate.resolve()
+  for (const client of clients) assert.equal((await client.reply()).body, '{"aborted":false}')
+  assert.equal(app.deadline.stats().exceeded, 0)
+})
+
 test('bad options and bad route config fail at boot', async () => {
   await assert.rejects(async () => { await Fastify().register(deadline, { timeout: 0 }) }, { code: 'FST_SURGE_BAD_OPTION', message: /`deadline.timeout` to be milliseconds, an integer from 1 to 2147483647, or false, got 0/ })
   await assert.rejects(async () => { await Fastify().register(deadline, { header: 'x budget' }) }, { message: /`deadline.header` to be the name of a header, or false, got 'x budget'/ })
+  await assert.rejects(async () => { await Fastify().register(deadline, { dryRun: 1 as any }) }, { message: /`deadline.dryRun` to be true or false, got 1/ })
   const app = Fastify()
   await app.register(deadline)
   assert.throws(() => app.get('/', { config: { deadline: '5s' as any } }, async () => 1), { message: /config.deadline of GET \/.*got '5s'/ })

@@ -1,10 +1,13 @@
 import assert from 'node:assert/strict'
-import { test } from 'node:test'
-import Fastify, { type FastifyReply, type LightMyRequestResponse } from 'fastify'
+import { test, type TestContext } from 'node:test'
+import Fastify, { type FastifyInstance, type FastifyReply, type LightMyRequestResponse } from 'fastify'
+import concurrency from '../../plugins/concurrency/index.ts'
 import surge from '../../plugins/index.ts'
 import { QueueFull } from '../../plugins/shared/errors.ts'
-import { jitteredRetryAfter, prepareRefusal, problemJson } from '../../plugins/shared/refusal.ts'
+import { jitteredRetryAfter, prepareRefusal, problemJson, type OnRefused } from '../../plugins/shared/refusal.ts'
+import { setSuiteState } from '../../plugins/shared/suite-state.ts'
 import { leavesTooMuchUnread } from '../../plugins/shared/unread-body.ts'
+import { RawClient, deferred, eventually, listen, type RawReply } from '../support/raw-http.ts'
 
 test('a prepared refusal has the body that Fastify gives an error', () => {
   const refusal = prepareRefusal('concurrency', 'queue_full', QueueFull, 1)
@@ -88,4 +91,68 @@ test('a refusal passes Fastify where a hook of the app would see it, or trailers
   assert.deepEqual([hooked.passedFastify, seen, hooked.response.statusCode], [true, 1, 503])
   const trailing = await refusing(reply => { reply.trailer('etag', (_reply, _payload, done) => done(null, 'end')) })
   assert.deepEqual([trailing.passedFastify, trailing.response.statusCode], [true, 503])
+})
+
+/** A gate that is full, so that whoever comes is refused: the first by a timer, the second at once. */
+async function fullGate (t: TestContext, hooks: (app: FastifyInstance) => void, onRefused?: OnRefused): Promise<{ port: number, lines: string[] }> {
+  const lines: string[] = []
+  const app = Fastify({ forceCloseConnections: true, logger: { level: 'error', stream: { write: (line: string) => { lines.push(line) } } } })
+  t.after(() => app.close())
+  setSuiteState(app, { dryRun: false, onRefused, routes: {} })
+  hooks(app)
+  await app.register(concurrency, { limit: 1, maxQueue: 1, maxWait: 50 })
+  app.get('/hold', () => new Promise(() => {}))
+  app.get('/', async () => 'served')
+  const port = await listen(app)
+  ;(await RawClient.connect(port)).get('/hold')
+  await eventually(() => app.concurrency.stats().inflight === 1, 'held')
+  return { port, lines }
+}
+
+async function refusedTwice (port: number): Promise<RawReply[]> {
+  const clients = [(await RawClient.connect(port)).get('/'), (await RawClient.connect(port)).get('/')]
+  return Promise.all(clients.map(client => client.reply()))
+}
+
+test('a header of the app that Node refuses does not keep a refusal from being sent, and its error ends no process', async t => {
+  for (const onSend of [undefined, () => {}]) {
+    const { port, lines } = await fullGate(t, app => {
+      app.addHook('onRequest', async (request, reply) => {
+        if (request.url === '/') reply.header('x-name', '\u20ac').raw.setHeader('x-raw', 'raw')
+      })
+      if (onSend !== undefined) app.addHook('onSend', async () => onSend())
+    })
+    const replies = await refusedTwice(port)
+    if (onSend === undefined) {
+      assert.deepEqual(replies.map(({ status, body }) => [status, JSON.parse(body).code]).sort(), [[503, 'FST_SURGE_QUEUE_FULL'], [503, 'FST_SURGE_QUEUE_TIMEOUT']])
+      for (const { headers } of replies) assert.match(headers['retry-after']!, /^[1-3]$/)
+    }
+    assert.ok(lines.every(line => line.includes('ERR_INVALID_CHAR')) && lines.length >= 2)
+  }
+})
+
+test('onRefused: a promise is waited for, an error of it is logged and the default body sent, and it may answer by itself', async t => {
+  const gate = deferred()
+  const kinds: Record<string, [OnRefused, string | RegExp]> = {
+    promise: [async () => { await gate.promise; return { mine: true } }, '{"mine":true}'],
+    nothing: [async () => { await gate.promise }, /FST_SURGE_QUEUE/],
+    throws: [() => { throw new Error('in onRefused') }, /FST_SURGE_QUEUE/],
+    rejects: [async () => { await gate.promise; throw new Error('in onRefused') }, /FST_SURGE_QUEUE/],
+    sends: [(_request, reply) => { reply.send('mine') }, 'mine'],
+    sendsLater: [async (_request, reply) => { await gate.promise; return reply.send('mine') }, 'mine'],
+    hijacks: [(_request, reply) => { reply.hijack().raw.writeHead(503, { 'content-length': 4 }).end('mine') }, 'mine'],
+    reads: [(_request, reply) => ({ wait: reply.getHeader('retry-after') }), /^\{"wait":[1-3]\}$/]
+  }
+  for (const [kind, [onRefused, expected]] of Object.entries(kinds)) {
+    const { port, lines } = await fullGate(t, () => {}, onRefused)
+    gate.resolve()
+    for (const { status, headers, body } of await refusedTwice(port)) {
+      assert.equal(status, 503, kind)
+      if (typeof expected === 'string') assert.equal(body, expected, kind)
+      else assert.match(body, expected, kind)
+      if (kind === 'reads') assert.equal(JSON.parse(body).wait, Number(headers['retry-after']))
+    }
+    assert.equal(lines.length, kind === 'throws' || kind === 'rejects' ? 2 : 0, kind)
+    assert.ok(lines.every(line => line.includes('in onRefused')))
+  }
 })
