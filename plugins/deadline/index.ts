@@ -2,6 +2,7 @@
 // request.signal are disarmed as soon as a body is read (fastify#6725, #7033). It prevents handlers that never end
 // from holding clients and slots for ever.
 import type { IncomingMessage } from 'node:http'
+import type { ServerHttp2Stream } from 'node:http2'
 import type { FastifyRequest } from 'fastify'
 import { admissionOf, type Stage } from '../shared/admission.ts'
 import { systemClock } from '../shared/clock.ts'
