@@ -87,7 +87,8 @@ class TicketDeadline extends Deadline {
   override expired (): void {
     this.watched = false
     const ticket = this.#ticket
-    if (ticket.headWritten || ticket.closed || ticket.reply.sent) return
+    // A head that the ticket has not seen is that of an answer to the stream itself, such as the 408 for a slow body.
+    if (ticket.headWritten || ticket.closed || ticket.reply.sent || ticket.reply.raw.headersSent) return
     if (this.#counts === undefined) {
       if (!ticket.refused) ticket.refuse(refusal, true)
       return

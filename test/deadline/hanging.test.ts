@@ -232,6 +232,27 @@ test('HTTP/2: a body that does not move is over, however busy the other streams 
   assert.equal(status, 503)
 })
 
+test('HTTP/2: neither the deadline nor the gate answers behind the 408 for a slow body that its client does not take', async t => {
+  const { app, port } = await serve(t, { timeout: 300 }, app => {
+    app.register(serverDefaults, { minBodyRate: { bytesPerSecond: 1_000, grace: 50 }, checkInterval: 20 })
+    app.post('/', async () => 'never')
+  }, { limit: 1, maxWait: 200 }, { http2: true })
+  // No window: a head comes through, and its body never.
+  const client = http2.connect(`http://127.0.0.1:${port}`, { settings: { initialWindowSize: 0 } })
+  t.after(() => client.destroy())
+  const slow = async (): Promise<number> => {
+    const stream = client.request({ ':method': 'POST', ':path': '/', 'content-type': 'application/json', 'content-length': 100 })
+    stream.on('error', () => {}).write('{')
+    const [{ ':status': status }] = await once(stream, 'response', { signal: AbortSignal.timeout(5_000) })
+    return status
+  }
+  // One runs, one waits for its slot.
+  assert.deepEqual(await Promise.all([slow(), slow()]), [408, 408])
+  await eventually(() => app.deadline.stats().running === 0 && app.concurrency.stats().queued === 0, 'both are over')
+  client.destroy()
+  await eventually(() => app.concurrency.stats().inflight === 0, 'the slot is back')
+})
+
 test('a body that nobody reads holds no deadline off: of a GET, or of a method that was added without one', async t => {
   const { port } = await serve(t, { timeout: 100 }, app => {
     app.addHttpMethod('PURGE')
