@@ -3,6 +3,7 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import { JsonAborted } from '../shared/errors.ts'
 import { isComplete } from '../shared/reply-ends.ts'
+import { resetBehindReply } from '../shared/unread-body.ts'
 import { BodyReader, DRAIN_BYTES } from './body-reader.ts'
 import type { JsonStream } from './json-stream.ts'
 
@@ -22,7 +23,10 @@ export class RequestBody {
     this.mediaType = mediaType
     this.#request = request
     this.#announced = announced
-    reply.once('close', () => this.#onReplyClosed(reply))
+    const onClosed = (): void => this.#onReplyClosed(reply)
+    reply.once('close', onClosed)
+    // On HTTP/2 it closes with its stream, which waits for the end of the body in its turn.
+    if (request.httpVersionMajor >= 2) (request as any).stream.once('finish', onClosed)
   }
 
   /** Nobody reads on: the handler had enough, or the body was refused, and then the connection ends with the reply unless all of the body is in and it was the content that was refused. */
@@ -43,15 +47,17 @@ export class RequestBody {
   }
 
   #onReplyClosed (reply: ServerResponse): void {
+    if (this.#replied) return
     this.#replied = true
     if (!isComplete(reply)) this.reader.fail(new JsonAborted())
     this.leave()
-    if (this.#tooMuch) this.#closeConnection()
+    // On HTTP/1 the reply has said `Connection: close`, unless its head was out by then.
+    if (this.#tooMuch || (this.#request.httpVersionMajor >= 2 && this.ends)) this.#closeConnection()
   }
 
   #closeConnection (): void {
-    // HTTP/2 ends the stream alone (NO_ERROR): its connection carries others.
-    if (this.#request.httpVersionMajor >= 2) (this.#request as any).stream?.close(0)
+    // HTTP/2 ends the stream alone: its connection carries others.
+    if (this.#request.httpVersionMajor >= 2) resetBehindReply((this.#request as any).stream)
     else this.#request.socket.destroySoon()
   }
 }

@@ -8,7 +8,7 @@
 //
 // The second is for the client: what is destroyed with unread bytes answers with a reset, and the reply may be lost.
 import type { IncomingMessage, ServerResponse } from 'node:http'
-import { constants, type ServerHttp2Stream } from 'node:http2'
+import type { ServerHttp2Stream } from 'node:http2'
 import type { Socket } from 'node:net'
 
 /** A body up to this size that stays unread does not end its connection: closing each would churn a balancer's pool. */
@@ -32,7 +32,17 @@ export function endUnreadBody (req: IncomingMessage, res: ServerResponse): void 
 function resetAfter (req: IncomingMessage): void {
   if (req.complete) return
   const { stream } = req as unknown as { stream: ServerHttp2Stream }
-  stream.once('finish', () => stream.close(constants.NGHTTP2_NO_ERROR))
+  stream.once('finish', () => resetBehindReply(stream))
+}
+
+/**
+ * Resets a stream with NO_ERROR (RFC 9113 section 8.1) behind its reply. At once, the reset would overtake the END_STREAM of it, which
+ * goes out in one of the next turns of the loop, unless other streams have filled the socket.
+ */
+export function resetBehindReply (stream: ServerHttp2Stream, turns = 10): void {
+  if (turns > 0 && stream.state.localClose === 0) setImmediate(resetBehindReply, stream, turns - 1)
+  // Not close(): it would wait until somebody reads what has come in.
+  else stream.destroy()
 }
 
 /** Makes `res` the last reply of its connection, whose client may be sending still. */
