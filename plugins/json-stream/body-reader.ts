@@ -98,10 +98,14 @@ export class BodyReader {
   /**
    * Nobody reads on. At most DRAIN_BYTES more are taken off the wire, so that a reply gets through and the connection
    * can serve the next request; `tooMuch` is called when that was not the end, or the end did not come within `idleTimeout`.
+   * @param failure what a reader is told that would read on; without one it has reached its end
    */
-  discard (tooMuch: () => void): void {
+  discard (tooMuch: () => void, failure?: Error): void {
     if (this.complete || this.#discarding) return
     this.#discarding = true
+    if (failure !== undefined) this.fail(failure)
+    this.#waiter?.resolve(null)
+    this.#waiter = undefined
     this.#chunks.length = 0
     this.#disarmIdle()
     const { decoder, clock, idleTimeout } = this.#options

@@ -189,7 +189,7 @@ function endBody (request: FastifyRequest, reply: FastifyReply, payload: any, do
   const isStream = typeof payload?.pipe === 'function' || typeof payload?.getReader === 'function' || payload instanceof Response
   if (body !== undefined) {
     if (body.ends && !reply.raw.headersSent && request.raw.httpVersionMajor < 2) reply.header('connection', 'close')
-    if (!isStream) body.leave()
+    if (!isStream) body.leaveUnread()
   }
   done(null, payload)
 }

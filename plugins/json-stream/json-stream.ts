@@ -54,7 +54,7 @@ export class JsonStream<T> implements AsyncIterable<T> {
     return this.#guard.bytesRead
   }
 
-  /** Aborts when the body fails: the client leaves or falls silent, or sends what is refused. */
+  /** Aborts when the body fails: the client leaves or falls silent, or sends what is refused, or the reply goes out before the end. */
   get signal (): AbortSignal {
     if (this.#abort === undefined) {
       this.#abort = new AbortController()

@@ -1,7 +1,7 @@
 // One request's body and how it ends: read to its end, drained, or cut off with its connection. In one place, because each
 // ending that is forgotten leaves a client that waits or a socket that nobody reads.
 import type { IncomingMessage, ServerResponse } from 'node:http'
-import { JsonAborted } from '../shared/errors.ts'
+import { JsonAborted, JsonReplied } from '../shared/errors.ts'
 import { isComplete } from '../shared/reply-ends.ts'
 import { resetBehindReply } from '../shared/unread-body.ts'
 import { BodyReader, DRAIN_BYTES } from './body-reader.ts'
@@ -35,6 +35,11 @@ export class RequestBody {
     this.reader.discard(this.#onTooMuch)
   }
 
+  /** The reply goes out, and the body ends with it. Who reads still must not take that for the end of a whole one. */
+  leaveUnread (): void {
+    this.reader.discard(this.#onTooMuch, new JsonReplied())
+  }
+
   /** Whether the reply that is about to be sent should end the connection. */
   get ends (): boolean {
     if (this.#refused || this.#tooMuch) return true
@@ -50,7 +55,7 @@ export class RequestBody {
     if (this.#replied) return
     this.#replied = true
     if (!isComplete(reply)) this.reader.fail(new JsonAborted())
-    this.leave()
+    this.leaveUnread()
     // On HTTP/1 the reply has said `Connection: close`, unless its head was out by then.
     if (this.#tooMuch || (this.#request.httpVersionMajor >= 2 && this.ends)) this.#closeConnection()
   }

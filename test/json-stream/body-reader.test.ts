@@ -124,3 +124,15 @@ test('a drain ends at the end, at its limit, or at its time', async () => {
   clock.advance(1000)
   assert.deepEqual(outcomes, ['long', 'slow'])
 })
+
+test('a body that is left has no more to give: null to a reader that waits, or the failure that it was left for', async () => {
+  const { body } = reader()
+  const read = body.read()
+  body.discard(() => {})
+  assert.equal(await read, null)
+  const replied = reader()
+  const waiting = assert.rejects(replied.body.read(), /replied/)
+  replied.body.discard(() => {}, new Error('replied'))
+  await waiting
+  await assert.rejects(replied.body.read(), /replied/)
+})
