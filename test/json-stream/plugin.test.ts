@@ -195,6 +195,49 @@ test('collectErrors skips elements that fail their schema, up to a number, and l
   assert.deepEqual(errors, [[1, 3], [1, 3, 5]])
 })
 
+test('a batch is its consumer\'s, to be emptied, cut or added to', async t => {
+  const changes: Record<string, (batch: unknown[]) => unknown> = {
+    splice: batch => batch.splice(0, 2),
+    shift: batch => batch.shift(),
+    push: batch => batch.push('marker'),
+    pop: batch => batch.pop()
+  }
+  const { url } = await listen(t, app => {
+    app.post('/import', { config: { jsonStream: true } }, async request => {
+      const stream = request.jsonStream()
+      const seen = []
+      try {
+        for await (const batch of stream.batches()) {
+          seen.push([...batch])
+          changes[request.headers['x-change'] as string]!(batch)
+          if (seen.length > 3) break
+        }
+      } catch (error: any) {
+        return { seen, code: error.code, index: stream.index }
+      }
+      return { seen, index: stream.index }
+    })
+  })
+  for (const change of Object.keys(changes)) {
+    assert.deepEqual((await post(url, '[1,2,3]', { 'x-change': change })).body, { seen: [[1, 2, 3]], index: 2 }, change)
+    assert.deepEqual((await post(url, '[1,2,3,x]', { 'x-change': change })).body, { seen: [[1, 2, 3]], code: 'FST_SURGE_JSON_INVALID', index: 2 }, change)
+  }
+})
+
+test('a batch of which no element fits its schema is skipped as its elements are', async t => {
+  const { url } = await listen(t, app => {
+    app.post('/import', { config: { jsonStream: { collectErrors: 5 } }, schema: { body: { type: 'array', items: { type: 'integer' } } } }, async request => {
+      const batches = []
+      try {
+        for await (const batch of request.jsonStream().batches()) batches.push(batch)
+      } catch (error: any) {
+        return { batches, errors: error.errors.length }
+      }
+    })
+  })
+  assert.deepEqual((await post(url, '["x","y"]')).body, { batches: [], errors: 2 })
+})
+
 test('gzip and br bodies are decoded, counted on both sides, and bombs end early', async t => {
   const { url } = await listen(t, collecting({ limits: { maxRatio: 50 } }))
   const body = JSON.stringify(Array.from({ length: 1000 }, (_, id) => ({ id, text: `row ${id}` })))
