@@ -177,6 +177,22 @@ test('a validator compiler of the route judges the elements', async t => {
   assert.equal((await post(url, '[2,3]')).body.message, 'Element 1 is odd')
 })
 
+test('a schema that is validated asynchronously fails at boot, and where only its answer shows it, it ends no process', async t => {
+  const unhandled: unknown[] = []
+  const onUnhandled = (error: unknown) => unhandled.push(error)
+  process.on('unhandledRejection', onUnhandled)
+  t.after(() => process.off('unhandledRejection', onUnhandled))
+  await assert.rejects(boot(collecting(true, { body: { type: 'array', items: { $async: true, type: 'object' } } })).then(app => app.ready()), /\$async/)
+  const { url } = await listen(t, app => {
+    app.post('/import', {
+      config: { jsonStream: true },
+      schema: { body: { items: {} } },
+      validatorCompiler: () => (async () => { throw new Error('is wrong') }) as any
+    }, async request => ({ rows: await collect(request.jsonStream()) }))
+  })
+  assert.deepEqual([(await post(url, '[1]')).body.code, unhandled], ['FST_SURGE_JSON_MISUSE', []])
+})
+
 test('collectErrors skips elements that fail their schema, up to a number, and lists them on the error', async t => {
   const stored: unknown[] = []
   const errors: any[] = []
