@@ -59,6 +59,8 @@ export class BodyReader {
     this.#payload = payload
     this.#options = options
     this.#source = options.decoder ?? payload
+    // Behind the reply to a body that nobody has begun to read, Node would take all of it past every listener.
+    if (raw.httpVersionMajor === 1 && !raw.complete) raw.read(0)
     payload.pause()
     payload.on('data', this.#onWire)
     payload.on('end', this.#onWireEnd)

@@ -4,7 +4,7 @@ import http2 from 'node:http2'
 import { Readable } from 'node:stream'
 import { test } from 'node:test'
 import zlib from 'node:zlib'
-import Fastify, { type FastifyInstance } from 'fastify'
+import Fastify, { type FastifyInstance, type FastifyReply } from 'fastify'
 import jsonStream, { type JsonStreamOptions, type RouteJsonStreamOptions } from '../../plugins/json-stream/index.ts'
 import { setSuiteState } from '../../plugins/shared/suite-state.ts'
 import { deferred, listen, RawClient } from './server.ts'
@@ -402,14 +402,49 @@ test('an early break with much left replies and closes, without reading it all',
   chunked.start('/import')
   chunked.chunk('[1,')
   await chunked.until(/"row":1/)
-  let sent = 0
-  while (!chunked.socket.destroyed && sent < 50e6) {
-    sent += 65_536
-    if (!chunked.chunk('2,'.repeat(32_768))) await Promise.race([once(chunked.socket, 'drain').catch(() => {}), chunked.closed])
-  }
-  await chunked.closed
-  assert.ok(sent < 50e6, 'the server read on without limit')
+  await flood(chunked)
 })
+
+/** Sends until it is closed, which has to come. */
+async function flood (client: RawClient): Promise<void> {
+  let sent = 0
+  while (!client.socket.destroyed && sent < 50e6) {
+    sent += 65_536
+    if (!client.chunk('2,'.repeat(32_768))) await Promise.race([once(client.socket, 'drain').catch(() => {}), client.closed])
+  }
+  assert.ok(sent < 50e6, 'the server read on without limit')
+  await client.closed
+}
+
+const unread: Record<string, (reply: FastifyReply) => unknown> = {
+  'a stream': () => Readable.from(['hello']),
+  'a stream that takes a while': () => Readable.from((async function * () {
+    yield 'hello'
+    await new Promise(resolve => setImmediate(resolve))
+    yield '!'
+  })()),
+  hijacked: reply => {
+    reply.hijack()
+    reply.raw.end('hello')
+  },
+  'written raw': reply => {
+    reply.raw.end('hello')
+    return reply
+  }
+}
+
+for (const [how, answer] of Object.entries(unread)) {
+  test(`a body that nobody reads is not read without limit when the reply is ${how}`, { timeout: 20_000 }, async t => {
+    const { port } = await listen(t, app => {
+      app.post('/import', { config: { jsonStream: true } }, async (_request, reply) => answer(reply))
+    })
+    const client = new RawClient(port)
+    client.start('/import')
+    client.chunk('[1,')
+    await client.until(/hello/)
+    await flood(client)
+  })
+}
 
 test('a handler that never asks for its body does not leave it on the connection', async t => {
   const { port } = await listen(t, app => {
