@@ -110,19 +110,18 @@ export class BodyReader {
     this.#waiter = undefined
     this.#chunks.length = 0
     this.#disarmIdle()
-    const { decoder, clock, idleTimeout } = this.#options
+    const { decoder } = this.#options
     if (decoder !== undefined) {
       this.#payload.unpipe(decoder)
       decoder.destroy()
     }
     if (this.#payload.destroyed) return
     const limit = this.#wireBytes + DRAIN_BYTES
-    const timer = clock.setTimeout(() => this.#giveUp(tooMuch), idleTimeout)
     this.#payload.on('data', () => {
       if (this.#wireBytes > limit) this.#giveUp(tooMuch)
     })
-    this.#payload.once('close', () => clock.clearTimeout(timer))
-    this.#payload.once('end', () => clock.clearTimeout(timer))
+    // All of it has come in, whoever is still to pass it on: the client owes nothing.
+    if (!this.#raw.complete) this.#timeDrain(tooMuch)
     this.#payload.resume()
   }
 
@@ -135,6 +134,20 @@ export class BodyReader {
     this.#waiter = undefined
     this.onFailure?.(error)
     waiter?.reject(error)
+  }
+
+  #timeDrain (tooMuch: () => void): void {
+    const { clock, idleTimeout } = this.#options
+    const timer = clock.setTimeout(() => this.#giveUp(tooMuch), idleTimeout)
+    const over = (): void => {
+      clock.clearTimeout(timer)
+      socket?.off('close', over)
+    }
+    // Behind its reply, Node no longer tells a request that its connection has closed. An HTTP/2 stream does.
+    const socket = this.#raw.httpVersionMajor === 1 ? this.#raw.socket : undefined
+    socket?.once('close', over)
+    this.#payload.once('close', over)
+    this.#payload.once('end', over)
   }
 
   #giveUp (tooMuch: () => void): void {

@@ -1,9 +1,13 @@
 import assert from 'node:assert/strict'
+import http from 'node:http'
+import type { AddressInfo } from 'node:net'
 import { test } from 'node:test'
 import { PassThrough } from 'node:stream'
 import { BodyReader, DRAIN_BYTES } from '../../plugins/json-stream/body-reader.ts'
 import type { Clock } from '../../plugins/shared/clock.ts'
 import { FakeClock } from '../support/fake-clock.ts'
+import { eventually } from '../support/raw-http.ts'
+import { RawClient } from './server.ts'
 
 function reader (clock: Clock = new FakeClock()) {
   const wire = new PassThrough({ highWaterMark: 1024 ** 2 })
@@ -135,4 +139,21 @@ test('a body that is left has no more to give: null to a reader that waits, or t
   replied.body.discard(() => {}, new Error('replied'))
   await waiting
   await assert.rejects(replied.body.read(), /replied/)
+})
+
+test('a body whose connection has closed behind its reply is held by no timer', { timeout: 10_000 }, async t => {
+  const clock = new FakeClock()
+  const server = http.createServer((request, response) => {
+    const body = new BodyReader(request, request, { decoder: undefined, encoding: 'identity', maxBytes: 1e9, maxRatio: 100, idleTimeout: 1000, clock })
+    body.discard(() => {})
+    response.setHeader('connection', 'close').end(String(clock.timers))
+  }).listen(0, '127.0.0.1')
+  t.after(() => server.close())
+  await new Promise(resolve => server.once('listening', resolve))
+  const client = new RawClient((server.address() as AddressInfo).port)
+  client.start('/', { 'transfer-encoding': '', 'content-length': '100000' })
+  client.socket.write('[1,')
+  await client.closed
+  assert.match(client.received, /1$/)
+  await eventually(() => clock.timers === 0, 'the timer is cleared')
 })
