@@ -50,6 +50,7 @@ export class BodyReader {
   #lastBytes = 0
   /** Paused until the event loop has had its turn. */
   #resting = false
+  #begun = false
   #piped = false
   #ended = false
   #discarding = false
@@ -62,7 +63,6 @@ export class BodyReader {
     // Behind the reply to a body that nobody has begun to read, Node would take all of it past every listener.
     if (raw.httpVersionMajor === 1 && !raw.complete) raw.read(0)
     payload.pause()
-    payload.on('data', this.#onWire)
     payload.on('end', this.#onWireEnd)
     payload.on('error', this.#onError)
     payload.on('close', this.#onClose)
@@ -89,12 +89,20 @@ export class BodyReader {
     return new Promise((resolve, reject) => {
       this.#waiter = { resolve, reject }
       this.#armIdle()
+      this.#begin()
       if (this.#options.decoder !== undefined && !this.#piped) {
         this.#piped = true
         this.#payload.pipe(this.#options.decoder)
       }
       if (!this.#resting && this.#source.isPaused()) this.#source.resume()
     })
+  }
+
+  /** Not before it is read or thrown away: until then, a hook that came behind may have had Fastify's parser read it. */
+  #begin (): void {
+    if (this.#begun) return
+    this.#begun = true
+    this.#payload.on('data', this.#onWire)
   }
 
   /**
@@ -116,6 +124,7 @@ export class BodyReader {
       decoder.destroy()
     }
     if (this.#payload.destroyed) return
+    this.#begin()
     const limit = this.#wireBytes + DRAIN_BYTES
     this.#payload.on('data', () => {
       if (this.#wireBytes > limit) this.#giveUp(tooMuch)

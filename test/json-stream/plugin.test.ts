@@ -4,7 +4,7 @@ import http2 from 'node:http2'
 import { Readable } from 'node:stream'
 import { test } from 'node:test'
 import zlib from 'node:zlib'
-import Fastify, { type FastifyInstance, type FastifyReply } from 'fastify'
+import Fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest } from 'fastify'
 import jsonStream, { type JsonStreamOptions, type RouteJsonStreamOptions } from '../../plugins/json-stream/index.ts'
 import { setSuiteState } from '../../plugins/shared/suite-state.ts'
 import { deferred, listen, RawClient } from './server.ts'
@@ -136,6 +136,19 @@ test('a payload that a preParsing hook has replaced is read as it is', async t =
     collecting()(app)
   })
   assert.deepEqual((await post(url, zlib.gzipSync('[1,2]'), { 'content-encoding': 'gzip' })).body.rows, [1, 2])
+})
+
+test('a preParsing hook behind json-stream that reads the headers has the body parsed, and is told so', { timeout: 10_000 }, async t => {
+  const { url } = await listen(t, app => {
+    app.addHook('onRoute', route => {
+      route.preParsing = [...[route.preParsing ?? []].flat(), async (request: FastifyRequest) => { assert.ok(request.headers) }]
+    })
+    collecting()(app)
+  })
+  for (const body of ['[1]', `["${'x'.repeat(500_000)}"]`]) {
+    const reply = await post(url, body)
+    assert.deepEqual([reply.status, reply.body.code, reply.connection], [500, 'FST_SURGE_JSON_MISUSE', 'keep-alive'])
+  }
 })
 
 test('elements are judged by the schema that Fastify compiled, with its defaults, coercion, references and header rules', async t => {
