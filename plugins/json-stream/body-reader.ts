@@ -256,7 +256,10 @@ export class BodyReader {
 
   readonly #onError = (error: Error & { statusCode?: number }): void => {
     // The error of a stream that a preParsing hook put before the body is its own; a socket's means that the client left.
-    this.fail(error.statusCode !== undefined && !this.#raw.destroyed ? error : new JsonAborted())
+    const own = this.#payload !== this.#raw && (!this.#raw.destroyed || this.#raw.readableEnded)
+    // As Fastify's own parser does.
+    if (own) error.statusCode ??= 400
+    this.fail(own ? error : new JsonAborted())
   }
 
   readonly #onDecoderError = (): void => {

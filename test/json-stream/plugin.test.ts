@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { once } from 'node:events'
 import http2 from 'node:http2'
-import { Readable } from 'node:stream'
+import { Readable, Transform } from 'node:stream'
 import { test } from 'node:test'
 import zlib from 'node:zlib'
 import Fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest } from 'fastify'
@@ -136,6 +136,22 @@ test('a payload that a preParsing hook has replaced is read as it is', async t =
     collecting()(app)
   })
   assert.deepEqual((await post(url, zlib.gzipSync('[1,2]'), { 'content-encoding': 'gzip' })).body.rows, [1, 2])
+})
+
+test('the error of a stream that a preParsing hook put before the body is its own, and 400 unless it says otherwise', { timeout: 10_000 }, async t => {
+  const streams: Record<string, () => Transform> = {
+    plain: () => new Transform({ transform (_chunk, _encoding, done) { done(new Error('mine')) } }),
+    coded: () => new Transform({ transform (_chunk, _encoding, done) { done(Object.assign(new Error('mine'), { statusCode: 422 })) } }),
+    late: () => new Transform({ transform (chunk, _encoding, done) { done(null, chunk) }, flush (done) { done(new Error('mine')) } })
+  }
+  const { url } = await listen(t, app => {
+    app.addHook('preParsing', (request, _reply, payload, done) => done(null, payload.pipe(streams[request.headers['x-stream'] as string]!())))
+    collecting()(app)
+  })
+  for (const [stream, status] of [['plain', 400], ['coded', 422], ['late', 400]] as const) {
+    const reply = await post(url, '[1]', { 'x-stream': stream })
+    assert.deepEqual([reply.status, reply.body.message], [status, 'mine'], stream)
+  }
 })
 
 test('a preParsing hook behind json-stream that reads the headers has the body parsed, and is told so', { timeout: 10_000 }, async t => {
