@@ -1,10 +1,10 @@
 // Reads a request body at the pace of its reader: one chunk may wait, and then the socket is paused. It sees a client that leaves
 // or falls silent, and ends a body that nobody wants any more without reading all of it.
 import type { IncomingMessage } from 'node:http'
-import type { Readable, Transform } from 'node:stream'
+import type { Readable } from 'node:stream'
 import type { Clock } from '../shared/clock.ts'
 import { JsonAborted, JsonEncodingInvalid, JsonIdle, JsonRatioExceeded, JsonTooLarge } from '../shared/errors.ts'
-import { RATIO_FLOOR } from './encodings.ts'
+import { RATIO_FLOOR, type Decoder } from './encodings.ts'
 
 /** What is read and thrown away of a body that nobody wants, so that its connection can be kept. */
 export const DRAIN_BYTES = 256 * 1024
@@ -20,7 +20,7 @@ const ELEMENT_BYTES = 32
 const BURST_ELEMENTS = BURST_BYTES / ELEMENT_BYTES
 
 export interface BodyOptions {
-  decoder: Transform | undefined
+  decoder: Decoder | undefined
   encoding: string
   maxBytes: number
   maxRatio: number
@@ -51,7 +51,11 @@ export class BodyReader {
   /** Paused until the event loop has had its turn. */
   #resting = false
   #begun = false
-  #piped = false
+  /** The chunk that the decoder is at. */
+  #encoded!: Buffer
+  /** The encoding has ended, and what else comes over the wire is behind it. */
+  #behind = false
+  #decoded = false
   #ended = false
   #discarding = false
 
@@ -70,7 +74,7 @@ export class BodyReader {
     if (options.decoder !== undefined) {
       options.decoder.pause()
       options.decoder.on('data', this.#onDecoded)
-      options.decoder.on('end', this.#onEnd)
+      options.decoder.on('end', this.#onDecodedEnd)
       options.decoder.on('error', this.#onDecoderError)
     }
   }
@@ -90,10 +94,6 @@ export class BodyReader {
       this.#waiter = { resolve, reject }
       this.#armIdle()
       this.#begin()
-      if (this.#options.decoder !== undefined && !this.#piped) {
-        this.#piped = true
-        this.#payload.pipe(this.#options.decoder)
-      }
       if (!this.#resting && this.#source.isPaused()) this.#source.resume()
     })
   }
@@ -103,6 +103,7 @@ export class BodyReader {
     if (this.#begun) return
     this.#begun = true
     this.#payload.on('data', this.#onWire)
+    if (this.#options.decoder !== undefined) this.#payload.resume()
   }
 
   /**
@@ -118,11 +119,7 @@ export class BodyReader {
     this.#waiter = undefined
     this.#chunks.length = 0
     this.#disarmIdle()
-    const { decoder } = this.#options
-    if (decoder !== undefined) {
-      this.#payload.unpipe(decoder)
-      decoder.destroy()
-    }
+    this.#options.decoder?.destroy()
     if (this.#payload.destroyed) return
     this.#begin()
     const limit = this.#wireBytes + DRAIN_BYTES
@@ -171,7 +168,37 @@ export class BodyReader {
     if (this.#discarding) return
     if (this.#options.decoder === undefined) this.#take(bytes)
     else if (this.#wireBytes > this.#options.maxBytes) this.fail(new JsonTooLarge(this.#options.maxBytes))
-    else if (this.#waiter !== undefined) this.#armIdle()
+    else {
+      this.#decode(this.#options.decoder, bytes)
+      if (this.#waiter !== undefined) this.#armIdle()
+    }
+  }
+
+  /** One chunk at a time, to see what the decoder leaves of it: where its encoding ends it ends, and says nothing of what is behind. */
+  #decode (decoder: Decoder, chunk: Buffer): void {
+    if (this.#behind) {
+      this.#checkPadding(chunk)
+      return
+    }
+    this.#payload.pause()
+    this.#encoded = chunk
+    decoder.write(chunk, error => {
+      if (error || this.#discarding) return
+      this.#checkRest(decoder)
+      if (this.failure === undefined) this.#payload.resume()
+    })
+  }
+
+  #checkRest (decoder: Decoder): void {
+    const left = this.#wireBytes - decoder.bytesWritten
+    if (left === 0 || this.#behind) return
+    this.#behind = true
+    this.#checkPadding(this.#encoded.subarray(-left))
+  }
+
+  /** NULs may fill up the last block of a tape, as gzip has it; of anything else, rows would be lost without a word. */
+  #checkPadding (chunk: Buffer): void {
+    if (chunk.some(byte => byte !== 0)) this.fail(new JsonEncodingInvalid(this.#options.encoding))
   }
 
   readonly #onDecoded = (chunk: Buffer): void => {
@@ -233,7 +260,15 @@ export class BodyReader {
 
   readonly #onWireEnd = (): void => {
     this.complete = true
-    if (this.#options.decoder === undefined) this.#onEnd()
+    if (this.#options.decoder === undefined || this.#decoded) this.#onEnd()
+    this.#options.decoder?.end()
+  }
+
+  readonly #onDecodedEnd = (): void => {
+    this.#decoded = true
+    // It may come before the word that the chunk is done with.
+    this.#checkRest(this.#options.decoder!)
+    if (this.complete) this.#onEnd()
   }
 
   readonly #onEnd = (): void => {

@@ -3,10 +3,12 @@ import http from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { test } from 'node:test'
 import { PassThrough } from 'node:stream'
+import zlib from 'node:zlib'
 import { BodyReader, DRAIN_BYTES } from '../../plugins/json-stream/body-reader.ts'
 import type { Clock } from '../../plugins/shared/clock.ts'
 import { FakeClock } from '../support/fake-clock.ts'
 import { eventually } from '../support/raw-http.ts'
+import { decoderFor } from '../../plugins/json-stream/encodings.ts'
 import { RawClient } from './server.ts'
 
 function reader (clock: Clock = new FakeClock()) {
@@ -156,4 +158,36 @@ test('a body whose connection has closed behind its reply is held by no timer', 
   await client.closed
   assert.match(client.received, /1$/)
   await eventually(() => clock.timers === 0, 'the timer is cleared')
+})
+
+/** What of `parts`, each a chunk on the wire, is read, and what it fails with. */
+async function decoded (encoding: 'gzip' | 'br', parts: Buffer[]): Promise<{ text: string, code?: string }> {
+  const wire = new PassThrough()
+  const decoder = decoderFor(encoding, [encoding])!
+  const body = new BodyReader(wire as any, wire, { decoder, encoding, maxBytes: 1e9, maxRatio: 100, idleTimeout: 1000, clock: new FakeClock() })
+  let text = ''
+  try {
+    for (const part of parts) wire.write(part)
+    wire.end()
+    for (let chunk = await body.read(); chunk !== null; chunk = await body.read()) text += chunk
+    return { text }
+  } catch (error: any) {
+    return { text, code: error.code }
+  }
+}
+
+test('bytes behind the end of a compressed body are an error, whenever they come, unless they are NULs', async () => {
+  const gzip = zlib.gzipSync('rows')
+  const br = zlib.brotliCompressSync('rows')
+  const junk = Buffer.from('JUNK')
+  const nuls = Buffer.alloc(512)
+  for (const [encoding, body] of [['gzip', gzip], ['br', br]] as const) {
+    for (const parts of [[body], [body, nuls], [Buffer.concat([body, nuls]), nuls]]) {
+      assert.deepEqual(await decoded(encoding, parts), { text: 'rows' }, `${encoding} of ${parts.map(part => part.length)}`)
+    }
+    for (const parts of [[Buffer.concat([body, junk])], [body, junk], [body, nuls, junk], [Buffer.concat([body, nuls]), body], [Buffer.concat([body, nuls, junk])]]) {
+      assert.equal((await decoded(encoding, parts)).code, 'FST_SURGE_JSON_ENCODING', `${encoding} of ${parts.map(part => part.length)}`)
+    }
+  }
+  for (const parts of [[gzip, gzip], [Buffer.concat([gzip, gzip])]]) assert.deepEqual(await decoded('gzip', parts), { text: 'rowsrows' })
 })
