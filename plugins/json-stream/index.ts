@@ -116,7 +116,7 @@ function addToRoute (app: FastifyInstance, route: RouteOptions, plugin: JsonStre
   const streaming: StreamingRoute = {
     settings,
     rules: { ...settings.limits, onProtoPoisoning, onConstructorPoisoning },
-    schemas: new ElementSchemas(settings.path),
+    schemas: new ElementSchemas(settings.path, id => app.getSchema(id)),
     mediaTypes: settings.path.length > 0 || settings.select !== undefined ? [JSON_TYPE] : [JSON_TYPE, ...LINE_TYPES]
   }
   if (isObject(route.schema) && route.schema.body !== undefined) {

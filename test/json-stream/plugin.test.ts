@@ -194,6 +194,40 @@ test('the schema of the whole body will do where a path leads to the array, and 
   await assert.rejects(boot(collecting(true, { body: { type: 'object' } })).then(app => app.ready()), /items/)
 })
 
+test('references of a schema mean for its elements what they mean in the whole', async t => {
+  const row = { type: 'object', required: ['id'], properties: { id: { type: 'integer' } } }
+  const rows = { type: 'array', items: row }
+  const cases: Array<[name: string, body: any, bad: string, good: string, path?: string]> = [
+    ['definitions beside the items', { type: 'array', items: { $ref: '#/definitions/Row' }, definitions: { Row: row } }, '[{}]', '[{"id":"1"}]'],
+    ['$defs below the items', { type: 'array', items: { type: 'object', properties: { row: { $ref: '#/$defs/Row' }, tag: { $ref: 'tag#' } } }, $defs: { Row: row } }, '[{"row":{}}]', '[{"row":{"id":1},"tag":"a"}]'],
+    ['the whole', { type: 'array', items: { type: 'object', required: ['children'], properties: { children: { $ref: '#' } } } }, '[{"children":[{}]}]', '[{"children":[{"children":[]}]}]'],
+    ['its own $id', { $id: 'own', type: 'array', items: { $ref: 'own#/definitions/Row' }, definitions: { Row: row } }, '[{}]', '[{"id":1}]'],
+    ['the array', { $ref: '#/definitions/Rows', definitions: { Rows: { type: 'array', items: { $ref: '#/definitions/Row' } }, Row: row } }, '[{}]', '[{"id":1}]'],
+    ['a reference to a reference', { $ref: 'library#/definitions/Rows' }, '[{}]', '[{"id":1}]'],
+    ['the whole body, with a path', { $ref: 'whole#' }, '{"a/b":{"rows":[{}]}}', '{"a/b":{"rows":[{"id":1}]}}', 'a/b.rows'],
+    ['on the way of a path', { type: 'object', properties: { data: { $ref: 'data#' } } }, '{"data":{"rows":[{}]}}', '{"data":{"rows":[{"id":1}]}}', 'data.rows'],
+    ['at the end of a path', { type: 'object', properties: { rows: { $ref: '#/definitions/Rows' } }, definitions: { Rows: rows } }, '{"rows":[{}]}', '{"rows":[{"id":1}]}', 'rows']
+  ]
+  for (const [name, body, bad, good, path] of cases) {
+    const { url } = await listen(t, app => {
+      app.addSchema({ $id: 'tag', type: 'string' })
+      app.addSchema({ $id: 'library', definitions: { Rows: { $ref: '#/definitions/Real' }, Real: { type: 'array', items: { $ref: '#/definitions/Row' } }, Row: row } })
+      app.addSchema({ $id: 'whole', type: 'object', properties: { 'a/b': { $ref: 'data#' } } })
+      app.addSchema({ $id: 'data', type: 'object', properties: { rows } })
+      collecting(path === undefined ? true : { path }, { body })(app)
+    })
+    assert.deepEqual([(await post(url, good)).status, (await post(url, bad)).body.code], [200, 'FST_SURGE_JSON_ELEMENT_INVALID'], name)
+  }
+})
+
+test('a schema of the body that has no items to judge elements by fails at boot', async () => {
+  const row = { type: 'object', required: ['id'] }
+  for (const body of [{ type: 'array' }, { type: 'array', allOf: [{ items: row }] }, { type: 'array', items: [row] }, { oneOf: [{ type: 'array', items: row }] }, { $ref: '#/definitions/Loop', definitions: { Loop: { $ref: '#/definitions/Loop' } } }]) {
+    await assert.rejects(boot(collecting(true, { body })).then(app => app.ready()), /with `items`/, JSON.stringify(body))
+  }
+  await boot(collecting(true, { body: { type: 'array', items: {} } })).then(app => app.ready())
+})
+
 test('a validator compiler of the route judges the elements', async t => {
   const { url } = await listen(t, app => {
     app.post('/import', {
