@@ -220,6 +220,16 @@ test('references of a schema mean for its elements what they mean in the whole',
   }
 })
 
+test('with a schema for some media types no other is taken, for its elements would pass unjudged', async t => {
+  const schema = { type: 'array', items: { type: 'object', required: ['id'] } }
+  const { url } = await listen(t, collecting(true, { body: { content: { 'application/json': { schema }, 'application/jsonl': { schema } } } }))
+  assert.equal((await post(url, '[{}]')).body.code, 'FST_SURGE_JSON_ELEMENT_INVALID')
+  assert.equal((await post(url, '{}\n', { 'content-type': 'application/jsonl' })).body.code, 'FST_SURGE_JSON_ELEMENT_INVALID')
+  const refused = await post(url, '{}\n', { 'content-type': 'application/x-ndjson' })
+  assert.deepEqual([refused.status, refused.headers.get('accept')], [415, 'application/json, application/jsonl'])
+  await assert.rejects(boot(collecting(true, { body: { content: { 'text/csv': { schema } } } })), badOption)
+})
+
 test('a schema of the body that has no items to judge elements by fails at boot', async () => {
   const row = { type: 'object', required: ['id'] }
   for (const body of [{ type: 'array' }, { type: 'array', allOf: [{ items: row }] }, { type: 'array', items: [row] }, { oneOf: [{ type: 'array', items: row }] }, { $ref: '#/definitions/Loop', definitions: { Loop: { $ref: '#/definitions/Loop' } } }]) {
