@@ -39,7 +39,7 @@ declare module 'fastify' {
 }
 
 /** What the body is an array of, if it is one. */
-export type ElementOf<Body> = unknown extends Body ? unknown : Body extends ReadonlyArray<infer Element> ? Element : unknown
+export type ElementOf<Body> = unknown extends Body ? unknown : NonNullable<Body> extends ReadonlyArray<infer Element> ? Element : unknown
 
 const JSON_TYPE = 'application/json'
 const LINE_TYPES = ['application/x-ndjson', 'application/jsonl']

@@ -421,6 +421,18 @@ test('it is used once, and only where the route opted in', async t => {
   assert.equal((await plain.json() as any).code, 'FST_SURGE_JSON_MISUSE')
 })
 
+test('elements have the type that Body gives them, null or not', async t => {
+  interface Row { id: number }
+  const { url } = await listen(t, app => {
+    app.post<{ Body: Row[] | null }>('/import', { config: { jsonStream: true } }, async request => {
+      const ids: number[] = []
+      for await (const row of request.jsonStream()) ids.push(row.id)
+      return ids
+    })
+  })
+  assert.deepEqual((await post(url, '[{"id":1}]')).body, [1])
+})
+
 test('calls of next() that overlap are answered in order', async t => {
   const { url } = await listen(t, app => {
     app.post('/import', { config: { jsonStream: true } }, async request => {
