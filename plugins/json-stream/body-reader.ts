@@ -1,10 +1,11 @@
 // Reads a request body at the pace of its reader: one chunk may wait, and then the socket is paused. It sees a client that leaves
 // or falls silent, and ends a body that nobody wants any more without reading all of it.
 import type { IncomingMessage } from 'node:http'
-import type { Readable, Transform } from 'node:stream'
+import type { Readable } from 'node:stream'
 import type { Clock } from '../shared/clock.ts'
 import { JsonAborted, JsonEncodingInvalid, JsonIdle, JsonRatioExceeded, JsonTooLarge } from '../shared/errors.ts'
-import { RATIO_FLOOR } from './encodings.ts'
+import { streamOf } from '../shared/http2.ts'
+import { RATIO_FLOOR, type Decoder } from './encodings.ts'
 
 /** What is read and thrown away of a body that nobody wants, so that its connection can be kept. */
 export const DRAIN_BYTES = 256 * 1024
@@ -20,7 +21,7 @@ const ELEMENT_BYTES = 32
 const BURST_ELEMENTS = BURST_BYTES / ELEMENT_BYTES
 
 export interface BodyOptions {
-  decoder: Transform | undefined
+  decoder: Decoder | undefined
   encoding: string
   maxBytes: number
   maxRatio: number
@@ -50,7 +51,12 @@ export class BodyReader {
   #lastBytes = 0
   /** Paused until the event loop has had its turn. */
   #resting = false
-  #piped = false
+  #begun = false
+  /** The chunk that the decoder is at. */
+  #encoded!: Buffer
+  /** The encoding has ended, and what else comes over the wire is behind it. */
+  #behind = false
+  #decoded = false
   #ended = false
   #discarding = false
 
@@ -59,8 +65,9 @@ export class BodyReader {
     this.#payload = payload
     this.#options = options
     this.#source = options.decoder ?? payload
+    // Behind the reply to a body that nobody has begun to read, Node would take all of it past every listener.
+    if (streamOf(raw) === undefined && !raw.complete) raw.read(0)
     payload.pause()
-    payload.on('data', this.#onWire)
     payload.on('end', this.#onWireEnd)
     payload.on('error', this.#onError)
     payload.on('close', this.#onClose)
@@ -68,7 +75,7 @@ export class BodyReader {
     if (options.decoder !== undefined) {
       options.decoder.pause()
       options.decoder.on('data', this.#onDecoded)
-      options.decoder.on('end', this.#onEnd)
+      options.decoder.on('end', this.#onDecodedEnd)
       options.decoder.on('error', this.#onDecoderError)
     }
   }
@@ -87,36 +94,41 @@ export class BodyReader {
     return new Promise((resolve, reject) => {
       this.#waiter = { resolve, reject }
       this.#armIdle()
-      if (this.#options.decoder !== undefined && !this.#piped) {
-        this.#piped = true
-        this.#payload.pipe(this.#options.decoder)
-      }
+      this.#begin()
       if (!this.#resting && this.#source.isPaused()) this.#source.resume()
     })
+  }
+
+  /** Not before it is read or thrown away: until then, a hook that came behind may have had Fastify's parser read it. */
+  #begin (): void {
+    if (this.#begun) return
+    this.#begun = true
+    this.#payload.on('data', this.#onWire)
+    if (this.#options.decoder !== undefined) this.#payload.resume()
   }
 
   /**
    * Nobody reads on. At most DRAIN_BYTES more are taken off the wire, so that a reply gets through and the connection
    * can serve the next request; `tooMuch` is called when that was not the end, or the end did not come within `idleTimeout`.
+   * @param failure what a reader is told that would read on; without one it has reached its end
    */
-  discard (tooMuch: () => void): void {
+  discard (tooMuch: () => void, failure?: Error): void {
     if (this.complete || this.#discarding) return
     this.#discarding = true
+    if (failure !== undefined) this.fail(failure)
+    this.#waiter?.resolve(null)
+    this.#waiter = undefined
     this.#chunks.length = 0
     this.#disarmIdle()
-    const { decoder, clock, idleTimeout } = this.#options
-    if (decoder !== undefined) {
-      this.#payload.unpipe(decoder)
-      decoder.destroy()
-    }
+    this.#options.decoder?.destroy()
     if (this.#payload.destroyed) return
+    this.#begin()
     const limit = this.#wireBytes + DRAIN_BYTES
-    const timer = clock.setTimeout(() => this.#giveUp(tooMuch), idleTimeout)
     this.#payload.on('data', () => {
       if (this.#wireBytes > limit) this.#giveUp(tooMuch)
     })
-    this.#payload.once('close', () => clock.clearTimeout(timer))
-    this.#payload.once('end', () => clock.clearTimeout(timer))
+    // All of it has come in, whoever is still to pass it on: the client owes nothing.
+    if (!this.#raw.complete) this.#timeDrain(tooMuch)
     this.#payload.resume()
   }
 
@@ -131,6 +143,20 @@ export class BodyReader {
     waiter?.reject(error)
   }
 
+  #timeDrain (tooMuch: () => void): void {
+    const { clock, idleTimeout } = this.#options
+    const timer = clock.setTimeout(() => this.#giveUp(tooMuch), idleTimeout)
+    const over = (): void => {
+      clock.clearTimeout(timer)
+      socket?.off('close', over)
+    }
+    // Behind its reply, Node no longer tells a request that its connection has closed. An HTTP/2 stream does.
+    const socket = streamOf(this.#raw) === undefined ? this.#raw.socket : undefined
+    socket?.once('close', over)
+    this.#payload.once('close', over)
+    this.#payload.once('end', over)
+  }
+
   #giveUp (tooMuch: () => void): void {
     if (this.complete || this.#payload.destroyed || this.#payload.isPaused()) return
     this.#payload.pause()
@@ -143,7 +169,37 @@ export class BodyReader {
     if (this.#discarding) return
     if (this.#options.decoder === undefined) this.#take(bytes)
     else if (this.#wireBytes > this.#options.maxBytes) this.fail(new JsonTooLarge(this.#options.maxBytes))
-    else if (this.#waiter !== undefined) this.#armIdle()
+    else {
+      this.#decode(this.#options.decoder, bytes)
+      if (this.#waiter !== undefined) this.#armIdle()
+    }
+  }
+
+  /** One chunk at a time, to see what the decoder leaves of it: where its encoding ends it ends, and says nothing of what is behind. */
+  #decode (decoder: Decoder, chunk: Buffer): void {
+    if (this.#behind) {
+      this.#checkPadding(chunk)
+      return
+    }
+    this.#payload.pause()
+    this.#encoded = chunk
+    decoder.write(chunk, error => {
+      if (error || this.#discarding) return
+      this.#checkRest(decoder)
+      if (this.failure === undefined) this.#payload.resume()
+    })
+  }
+
+  #checkRest (decoder: Decoder): void {
+    const left = this.#wireBytes - decoder.bytesWritten
+    if (left === 0 || this.#behind) return
+    this.#behind = true
+    this.#checkPadding(this.#encoded.subarray(-left))
+  }
+
+  /** NULs may fill up the last block of a tape, as gzip has it; of anything else, rows would be lost without a word. */
+  #checkPadding (chunk: Buffer): void {
+    if (chunk.some(byte => byte !== 0)) this.fail(new JsonEncodingInvalid(this.#options.encoding))
   }
 
   readonly #onDecoded = (chunk: Buffer): void => {
@@ -205,7 +261,15 @@ export class BodyReader {
 
   readonly #onWireEnd = (): void => {
     this.complete = true
-    if (this.#options.decoder === undefined) this.#onEnd()
+    if (this.#options.decoder === undefined || this.#decoded) this.#onEnd()
+    this.#options.decoder?.end()
+  }
+
+  readonly #onDecodedEnd = (): void => {
+    this.#decoded = true
+    // It may come before the word that the chunk is done with.
+    this.#checkRest(this.#options.decoder!)
+    if (this.complete) this.#onEnd()
   }
 
   readonly #onEnd = (): void => {
@@ -228,7 +292,10 @@ export class BodyReader {
 
   readonly #onError = (error: Error & { statusCode?: number }): void => {
     // The error of a stream that a preParsing hook put before the body is its own; a socket's means that the client left.
-    this.fail(error.statusCode !== undefined && !this.#raw.destroyed ? error : new JsonAborted())
+    const own = this.#payload !== this.#raw && (!this.#raw.destroyed || this.#raw.readableEnded)
+    // As Fastify's own parser does.
+    if (own) error.statusCode ??= 400
+    this.fail(own ? error : new JsonAborted())
   }
 
   readonly #onDecoderError = (): void => {

@@ -17,10 +17,12 @@ export interface BaseCompiler {
 export class ElementSchemas {
   readonly #validators = new Map<string, ElementValidator>()
   readonly #path: readonly string[]
+  readonly #shared: Shared
 
   /** @param path where the array lies in a schema that describes the whole body */
-  constructor (path: readonly string[]) {
+  constructor (path: readonly string[], shared: Shared) {
     this.#path = path
+    this.#shared = shared
   }
 
   get (mediaType: string | undefined): ElementValidator | undefined {
@@ -33,26 +35,92 @@ export class ElementSchemas {
       const { compile, custom } = base()
       if (request.httpPart === 'headers' && !custom) return compile({ ...request, schema: lowerCaseNames(request.schema) })
       if (request.httpPart !== 'body') return compile(request)
-      const schema = elementSchema(request.schema, this.#path)
-      if (schema !== undefined) this.#validators.set(request.contentType ?? '', elementValidator(compile({ ...request, schema })))
+      const schema = elementSchema(request.schema, this.#path, this.#shared)
+      this.#validators.set(request.contentType ?? '', elementValidator(compile({ ...request, schema })))
       return () => true
     }
   }
 }
 
+/** By its id, a schema that was added to the app. */
+type Shared = (id: string) => unknown
+
+/** A schema, and by what JSON pointer of what document it is reached. */
+interface Place {
+  schema: any
+  document: any
+  /** '' for the body's own document. */
+  id: string
+  pointer: string
+}
+
+let bodies = 0
+
 /**
- * `body.items`, or the items of the array that the path leads to in a schema of the whole body.
+ * `body.items`, or the items of the array that the path leads to in a schema of the whole body. What its `$ref`s refer to goes with it.
  * @throws FST_SURGE_BAD_OPTION where there is none: elements would pass unjudged and nobody would know
  */
-export function elementSchema (body: any, path: readonly string[]): unknown {
-  if (isObject(body)) {
-    if (isObject(body.items) || typeof body.items === 'boolean') return body.items
-    if (typeof body.$ref === 'string') return { $ref: `${body.$ref}${body.$ref.includes('#') ? '' : '#'}/items` }
-    const array: any = path.reduce((schema: any, key) => schema?.properties?.[key], body)
-    if (array !== body && array?.items !== undefined) return array.items
-    if (body.type === 'array' && body.items === undefined) return undefined
+export function elementSchema (body: any, path: readonly string[], shared: Shared): unknown {
+  const whole: Place = { schema: body, document: body, id: '', pointer: '' }
+  let place = follow(whole, shared)
+  // Of a schema that only the validator knows, it has to find the items.
+  if (place === undefined) return { $ref: `${body.$ref}${body.$ref.includes('#') ? '' : '#'}/items` }
+  if (!hasItems(place.schema)) {
+    for (const key of path) place &&= follow(within(place, `/properties/${escapePointer(key)}`), shared)
   }
-  throw new BadOption(`Expected \`schema.body\` of a route with \`config.jsonStream\` to be a JSON schema with \`items\`, got ${show(body)}: elements are validated one by one`)
+  if (!hasItems(place?.schema)) {
+    throw new BadOption(`Expected \`schema.body\` of a route with \`config.jsonStream\` to be a JSON schema with \`items\`, got ${show(body)}: elements are validated one by one. \`items: {}\` takes any`)
+  }
+  const { schema, id, pointer } = place!
+  if (id !== '') return { $ref: `${id}#${pointer}/items` }
+  return refersOutside(schema.items, body.$id !== undefined) ? withDocument(body, `${pointer}/items`) : schema.items
+}
+
+function hasItems (schema: any): boolean {
+  return isObject(schema) && (isObject(schema.items) || typeof schema.items === 'boolean')
+}
+
+/** Where the `$ref`s of a schema lead; `undefined` where that is no schema of the app. */
+function follow (place: Place | undefined, shared: Shared): Place | undefined {
+  const seen = new Set<unknown>()
+  while (typeof place?.schema?.$ref === 'string' && !hasItems(place.schema) && !seen.has(place.schema)) {
+    seen.add(place.schema)
+    const [id = '', pointer = '']: string[] = place.schema.$ref.split('#')
+    const document = id === '' || id === place.document.$id ? place.document : shared(id)
+    place = document === undefined ? undefined : within({ schema: document, document, id: id === '' ? place.id : id, pointer: '' }, pointer)
+  }
+  return place
+}
+
+function within (place: Place, pointer: string): Place | undefined {
+  const schema = pointer.split('/').slice(1).reduce((schema, part) => schema?.[unescapePointer(part)], place.schema)
+  return schema === undefined ? undefined : { ...place, schema, pointer: place.pointer + pointer }
+}
+
+/** RFC 6901, in a URI fragment. */
+function escapePointer (key: string): string {
+  return encodeURIComponent(key.replaceAll('~', '~0').replaceAll('/', '~1'))
+}
+
+function unescapePointer (part: string): string {
+  return decodeURIComponent(part).replaceAll('~1', '/').replaceAll('~0', '~')
+}
+
+/** Whether a part of a schema, taken by itself, would have references that lead nowhere. */
+function refersOutside (schema: unknown, named: boolean): boolean {
+  if (Array.isArray(schema)) return schema.some(part => refersOutside(part, named))
+  // A schema that is not JSON, such as one of Zod, has references of its own kind.
+  if (!isObject(schema) || Object.getPrototypeOf(schema) !== Object.prototype) return false
+  const { $ref } = schema as { $ref?: unknown }
+  return (typeof $ref === 'string' && (named || $ref.startsWith('#'))) || Object.values(schema).some(part => refersOutside(part, named))
+}
+
+/** The part of a body's schema that is at `pointer`, with the whole beside it, as a resource of its own: so `#` means what it meant. */
+function withDocument ({ $ref, ...body }: any, pointer: string): unknown {
+  const $id = body.$id ?? `fastify-surge-body-${++bodies}`
+  // Ajv would follow a reference of the document itself when it looks for parts of it.
+  const document = $ref === undefined ? { ...body, $id } : { ...body, $id, allOf: [{ $ref }, ...body.allOf ?? []] }
+  return { $ref: `${$id}#${pointer}`, definitions: { body: document } }
 }
 
 /** Node gives header names in lower case (RFC 9110 section 5.1: their case means nothing), so a schema has to use it. */

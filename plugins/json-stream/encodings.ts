@@ -7,9 +7,12 @@ export type BodyEncoding = 'gzip' | 'br' | 'zstd'
 /** Decoded bytes below which a compressed body's ratio says nothing. */
 export const RATIO_FLOOR = 1024 * 1024
 
+/** Counts the encoded bytes that it has made use of. */
+export type Decoder = Transform & { readonly bytesWritten: number }
+
 const CHUNK = { chunkSize: 64 * 1024 }
 
-const decoders: Record<BodyEncoding, (() => Transform) | undefined> = {
+const decoders: Record<BodyEncoding, (() => Decoder) | undefined> = {
   gzip: () => zlib.createGunzip(CHUNK),
   br: () => zlib.createBrotliDecompress(CHUNK),
   // Node 22.15 and later.
@@ -24,7 +27,7 @@ export function availableEncodings (): BodyEncoding[] {
  * The decoder that a Content-Encoding asks for: `undefined` for none, `null` for one that is not allowed here. Encodings
  * on top of each other are not: each would multiply the ratio of the other.
  */
-export function decoderFor (header: string | undefined, allowed: readonly BodyEncoding[]): Transform | undefined | null {
+export function decoderFor (header: string | undefined, allowed: readonly BodyEncoding[]): Decoder | undefined | null {
   const name = header?.trim().toLowerCase()
   if (name === undefined || name === '' || name === 'identity') return undefined
   // RFC 9110 section 8.4.1.3: x-gzip is gzip.

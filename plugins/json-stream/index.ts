@@ -40,7 +40,7 @@ declare module 'fastify' {
 }
 
 /** What the body is an array of, if it is one. */
-export type ElementOf<Body> = unknown extends Body ? unknown : Body extends ReadonlyArray<infer Element> ? Element : unknown
+export type ElementOf<Body> = unknown extends Body ? unknown : NonNullable<Body> extends ReadonlyArray<infer Element> ? Element : unknown
 
 const JSON_TYPE = 'application/json'
 const LINE_TYPES = ['application/x-ndjson', 'application/jsonl']
@@ -113,12 +113,18 @@ function addToRoute (app: FastifyInstance, route: RouteOptions, plugin: JsonStre
   const bodyless = methods.find(method => WITHOUT_BODY.includes(method.toUpperCase()))
   if (bodyless !== undefined) throw new BadOption(`Expected \`config.jsonStream\` on a route that takes a body, got ${bodyless} ${route.url}`)
 
+  const types = settings.path.length > 0 || settings.select !== undefined ? [JSON_TYPE] : [JSON_TYPE, ...LINE_TYPES]
+  const content = (route.schema?.body as any)?.content
+  // A schema for some media types leaves no other to be taken: its elements would pass unjudged.
+  const mediaTypes = isObject(content) ? types.filter(type => type in content) : types
+  if (mediaTypes.length === 0) throw new BadOption(`Expected \`schema.body.content\` of ${methods.join(',')} ${route.url} to have ${types.join(' or ')}, got ${Object.keys(content).join(', ')}`)
+
   const { onProtoPoisoning = 'error', onConstructorPoisoning = 'error' } = app.initialConfig
   const streaming: StreamingRoute = {
     settings,
     rules: { ...settings.limits, onProtoPoisoning, onConstructorPoisoning },
-    schemas: new ElementSchemas(settings.path),
-    mediaTypes: settings.path.length > 0 || settings.select !== undefined ? [JSON_TYPE] : [JSON_TYPE, ...LINE_TYPES]
+    schemas: new ElementSchemas(settings.path, id => app.getSchema(id)),
+    mediaTypes
   }
   if (isObject(route.schema) && route.schema.body !== undefined) {
     const given = route.validatorCompiler
@@ -190,7 +196,7 @@ function endBody (request: FastifyRequest, reply: FastifyReply, payload: any, do
   const isStream = typeof payload?.pipe === 'function' || typeof payload?.getReader === 'function' || payload instanceof Response
   if (body !== undefined) {
     if (body.ends && !reply.raw.headersSent && streamOf(request.raw) === undefined) reply.header('connection', 'close')
-    if (!isStream) body.leave()
+    if (!isStream) body.leaveUnread()
   }
   done(null, payload)
 }

@@ -54,7 +54,7 @@ export class JsonStream<T> implements AsyncIterable<T> {
     return this.#guard.bytesRead
   }
 
-  /** Aborts when the body fails: the client leaves or falls silent, or sends what is refused. */
+  /** Aborts when the body fails: the client leaves or falls silent, or sends what is refused, or the reply goes out before the end. */
   get signal (): AbortSignal {
     if (this.#abort === undefined) {
       this.#abort = new AbortController()
@@ -68,10 +68,12 @@ export class JsonStream<T> implements AsyncIterable<T> {
   batches (): AsyncIterableIterator<T[]> {
     return this.#iterate<T[]>(() => {
       const batch = this.#batch
-      if (this.#at === batch.length) return undefined
-      this.#at = batch.length
+      if (batch.length === 0) return undefined
+      // It is the consumer's from here on, to be emptied or added to.
+      this.#batch = []
       this.index = this.#first + batch.length - 1
-      return { done: false, value: (this.errors.length > 0 ? batch.filter(element => element !== INVALID) : batch) as T[] }
+      const valid = this.errors.length > 0 ? batch.filter(element => element !== INVALID) : batch
+      return valid.length > 0 ? { done: false, value: valid as T[] } : undefined
     })
   }
 

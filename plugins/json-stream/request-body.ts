@@ -1,8 +1,10 @@
 // One request's body and how it ends: read to its end, drained, or cut off with its connection. In one place, because each
 // ending that is forgotten leaves a client that waits or a socket that nobody reads.
 import type { IncomingMessage, ServerResponse } from 'node:http'
-import { JsonAborted } from '../shared/errors.ts'
+import { JsonAborted, JsonReplied } from '../shared/errors.ts'
+import { streamOf } from '../shared/http2.ts'
 import { isComplete } from '../shared/reply-ends.ts'
+import { resetBehindReply } from '../shared/unread-body.ts'
 import { BodyReader, DRAIN_BYTES } from './body-reader.ts'
 import type { JsonStream } from './json-stream.ts'
 
@@ -22,13 +24,21 @@ export class RequestBody {
     this.mediaType = mediaType
     this.#request = request
     this.#announced = announced
-    reply.once('close', () => this.#onReplyClosed(reply))
+    const onClosed = (): void => this.#onReplyClosed(reply)
+    reply.once('close', onClosed)
+    // On HTTP/2 it closes with its stream, which waits for the end of the body in its turn.
+    streamOf(request)?.once('finish', onClosed)
   }
 
   /** Nobody reads on: the handler had enough, or the body was refused, and then the connection ends with the reply unless all of the body is in and it was the content that was refused. */
   leave (refusal?: Error & { code?: string, statusCode?: number }): void {
     if (refusal !== undefined) this.#refused ||= !this.reader.complete || refusal.statusCode !== 400 || refusal.code === 'FST_SURGE_JSON_INVALID'
     this.reader.discard(this.#onTooMuch)
+  }
+
+  /** The reply goes out, and the body ends with it. Who reads still must not take that for the end of a whole one. */
+  leaveUnread (): void {
+    this.reader.discard(this.#onTooMuch, new JsonReplied())
   }
 
   /** Whether the reply that is about to be sent should end the connection. */
@@ -43,15 +53,18 @@ export class RequestBody {
   }
 
   #onReplyClosed (reply: ServerResponse): void {
+    if (this.#replied) return
     this.#replied = true
     if (!isComplete(reply)) this.reader.fail(new JsonAborted())
-    this.leave()
-    if (this.#tooMuch) this.#closeConnection()
+    this.leaveUnread()
+    // On HTTP/1 the reply has said `Connection: close`, unless its head was out by then.
+    if (this.#tooMuch || (streamOf(this.#request) !== undefined && this.ends)) this.#closeConnection()
   }
 
   #closeConnection (): void {
-    // HTTP/2 ends the stream alone (NO_ERROR): its connection carries others.
-    if (this.#request.httpVersionMajor >= 2) (this.#request as any).stream?.close(0)
+    // HTTP/2 ends the stream alone: its connection carries others.
+    const stream = streamOf(this.#request)
+    if (stream !== undefined) resetBehindReply(stream)
     else this.#request.socket.destroySoon()
   }
 }

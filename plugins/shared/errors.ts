@@ -96,5 +96,7 @@ export const JsonEncodingInvalid = createError('FST_SURGE_JSON_ENCODING', 'The b
 export const JsonIdle = createError('FST_SURGE_JSON_IDLE', 'No data for %s ms', 408)
 /** The client went away before the body was complete; no client sees this. */
 export const JsonAborted = createError('FST_SURGE_JSON_ABORTED', 'The client closed the connection before the body was complete', 400)
+/** 500: the reply went out, by the handler or a deadline, while the body was read still: the rest of it is lost. No client sees this. */
+export const JsonReplied = createError('FST_SURGE_JSON_REPLIED', 'The reply went out before the body was read to its end', 500)
 /** A programming error: `request.jsonStream()` was called twice, or on a route that did not opt in. */
 export const JsonStreamMisuse = createError('FST_SURGE_JSON_MISUSE', '%s', 500)

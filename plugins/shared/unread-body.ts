@@ -8,7 +8,7 @@
 //
 // The second is for the client: what is destroyed with unread bytes answers with a reset, and the reply may be lost.
 import type { IncomingMessage, ServerResponse } from 'node:http'
-import { constants, type ServerHttp2Stream } from 'node:http2'
+import type { ServerHttp2Stream } from 'node:http2'
 import type { Socket } from 'node:net'
 import { streamOf } from './http2.ts'
 
@@ -33,8 +33,17 @@ export function endUnreadBody (req: IncomingMessage, res: ServerResponse): void 
 /** Node does this where nothing of the body was read, and takes the rest of one that was begun to its end. */
 function resetAfter (req: IncomingMessage, stream: ServerHttp2Stream): void {
   if (req.complete) return
-  // The frame that ends the reply goes out two turns of the loop after this event; a reset before it is one of an incomplete reply.
-  stream.once('finish', () => setImmediate(() => setImmediate(() => stream.close(constants.NGHTTP2_NO_ERROR))))
+  stream.once('finish', () => resetBehindReply(stream))
+}
+
+/**
+ * Resets a stream with NO_ERROR (RFC 9113 section 8.1) behind its reply. At once, the reset would overtake the END_STREAM of it, which
+ * goes out in one of the next turns of the loop, unless other streams have filled the socket.
+ */
+export function resetBehindReply (stream: ServerHttp2Stream, turns = 10): void {
+  if (turns > 0 && stream.state.localClose === 0) setImmediate(resetBehindReply, stream, turns - 1)
+  // Not close(): it would wait until somebody reads what has come in.
+  else stream.destroy()
 }
 
 /** Makes `res` the last reply of its connection, whose client may be sending still. */

@@ -1,9 +1,15 @@
 import assert from 'node:assert/strict'
+import http from 'node:http'
+import type { AddressInfo } from 'node:net'
 import { test } from 'node:test'
 import { PassThrough } from 'node:stream'
+import zlib from 'node:zlib'
 import { BodyReader, DRAIN_BYTES } from '../../plugins/json-stream/body-reader.ts'
 import type { Clock } from '../../plugins/shared/clock.ts'
 import { FakeClock } from '../support/fake-clock.ts'
+import { eventually } from '../support/raw-http.ts'
+import { decoderFor } from '../../plugins/json-stream/encodings.ts'
+import { RawClient } from './server.ts'
 
 function reader (clock: Clock = new FakeClock()) {
   const wire = new PassThrough({ highWaterMark: 1024 ** 2 })
@@ -123,4 +129,65 @@ test('a drain ends at the end, at its limit, or at its time', async () => {
   slow.body.discard(() => outcomes.push('slow'))
   clock.advance(1000)
   assert.deepEqual(outcomes, ['long', 'slow'])
+})
+
+test('a body that is left has no more to give: null to a reader that waits, or the failure that it was left for', async () => {
+  const { body } = reader()
+  const read = body.read()
+  body.discard(() => {})
+  assert.equal(await read, null)
+  const replied = reader()
+  const waiting = assert.rejects(replied.body.read(), /replied/)
+  replied.body.discard(() => {}, new Error('replied'))
+  await waiting
+  await assert.rejects(replied.body.read(), /replied/)
+})
+
+test('a body whose connection has closed behind its reply is held by no timer', { timeout: 10_000 }, async t => {
+  const clock = new FakeClock()
+  const server = http.createServer((request, response) => {
+    const body = new BodyReader(request, request, { decoder: undefined, encoding: 'identity', maxBytes: 1e9, maxRatio: 100, idleTimeout: 1000, clock })
+    body.discard(() => {})
+    response.setHeader('connection', 'close').end(String(clock.timers))
+  }).listen(0, '127.0.0.1')
+  t.after(() => server.close())
+  await new Promise(resolve => server.once('listening', resolve))
+  const client = new RawClient((server.address() as AddressInfo).port)
+  client.start('/', { 'transfer-encoding': '', 'content-length': '100000' })
+  client.socket.write('[1,')
+  await client.closed
+  assert.match(client.received, /1$/)
+  await eventually(() => clock.timers === 0, 'the timer is cleared')
+})
+
+/** What of `parts`, each a chunk on the wire, is read, and what it fails with. */
+async function decoded (encoding: 'gzip' | 'br', parts: Buffer[]): Promise<{ text: string, code?: string }> {
+  const wire = new PassThrough()
+  const decoder = decoderFor(encoding, [encoding])!
+  const body = new BodyReader(wire as any, wire, { decoder, encoding, maxBytes: 1e9, maxRatio: 100, idleTimeout: 1000, clock: new FakeClock() })
+  let text = ''
+  try {
+    for (const part of parts) wire.write(part)
+    wire.end()
+    for (let chunk = await body.read(); chunk !== null; chunk = await body.read()) text += chunk
+    return { text }
+  } catch (error: any) {
+    return { text, code: error.code }
+  }
+}
+
+test('bytes behind the end of a compressed body are an error, whenever they come, unless they are NULs', async () => {
+  const gzip = zlib.gzipSync('rows')
+  const br = zlib.brotliCompressSync('rows')
+  const junk = Buffer.from('JUNK')
+  const nuls = Buffer.alloc(512)
+  for (const [encoding, body] of [['gzip', gzip], ['br', br]] as const) {
+    for (const parts of [[body], [body, nuls], [Buffer.concat([body, nuls]), nuls]]) {
+      assert.deepEqual(await decoded(encoding, parts), { text: 'rows' }, `${encoding} of ${parts.map(part => part.length)}`)
+    }
+    for (const parts of [[Buffer.concat([body, junk])], [body, junk], [body, nuls, junk], [Buffer.concat([body, nuls]), body], [Buffer.concat([body, nuls, junk])]]) {
+      assert.equal((await decoded(encoding, parts)).code, 'FST_SURGE_JSON_ENCODING', `${encoding} of ${parts.map(part => part.length)}`)
+    }
+  }
+  for (const parts of [[gzip, gzip], [Buffer.concat([gzip, gzip])]]) assert.deepEqual(await decoded('gzip', parts), { text: 'rowsrows' })
 })

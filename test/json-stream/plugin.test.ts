@@ -1,10 +1,10 @@
 import assert from 'node:assert/strict'
 import { once } from 'node:events'
 import http2 from 'node:http2'
-import { Readable } from 'node:stream'
+import { Readable, Transform } from 'node:stream'
 import { test } from 'node:test'
 import zlib from 'node:zlib'
-import Fastify, { type FastifyInstance } from 'fastify'
+import Fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest } from 'fastify'
 import jsonStream, { type JsonStreamOptions, type RouteJsonStreamOptions } from '../../plugins/json-stream/index.ts'
 import { setSuiteState } from '../../plugins/shared/suite-state.ts'
 import { deferred, listen, RawClient } from './server.ts'
@@ -138,6 +138,35 @@ test('a payload that a preParsing hook has replaced is read as it is', async t =
   assert.deepEqual((await post(url, zlib.gzipSync('[1,2]'), { 'content-encoding': 'gzip' })).body.rows, [1, 2])
 })
 
+test('the error of a stream that a preParsing hook put before the body is its own, and 400 unless it says otherwise', { timeout: 10_000 }, async t => {
+  const streams: Record<string, () => Transform> = {
+    plain: () => new Transform({ transform (_chunk, _encoding, done) { done(new Error('mine')) } }),
+    coded: () => new Transform({ transform (_chunk, _encoding, done) { done(Object.assign(new Error('mine'), { statusCode: 422 })) } }),
+    late: () => new Transform({ transform (chunk, _encoding, done) { done(null, chunk) }, flush (done) { done(new Error('mine')) } })
+  }
+  const { url } = await listen(t, app => {
+    app.addHook('preParsing', (request, _reply, payload, done) => done(null, payload.pipe(streams[request.headers['x-stream'] as string]!())))
+    collecting()(app)
+  })
+  for (const [stream, status] of [['plain', 400], ['coded', 422], ['late', 400]] as const) {
+    const reply = await post(url, '[1]', { 'x-stream': stream })
+    assert.deepEqual([reply.status, reply.body.message], [status, 'mine'], stream)
+  }
+})
+
+test('a preParsing hook behind json-stream that reads the headers has the body parsed, and is told so', { timeout: 10_000 }, async t => {
+  const { url } = await listen(t, app => {
+    app.addHook('onRoute', route => {
+      route.preParsing = [...[route.preParsing ?? []].flat(), async (request: FastifyRequest) => { assert.ok(request.headers) }]
+    })
+    collecting()(app)
+  })
+  for (const body of ['[1]', `["${'x'.repeat(500_000)}"]`]) {
+    const reply = await post(url, body)
+    assert.deepEqual([reply.status, reply.body.code, reply.connection], [500, 'FST_SURGE_JSON_MISUSE', 'keep-alive'])
+  }
+})
+
 test('elements are judged by the schema that Fastify compiled, with its defaults, coercion, references and header rules', async t => {
   const row = { type: 'object', required: ['id'], properties: { id: { type: 'integer' }, kind: { type: 'string', default: 'none' }, tag: { $ref: 'tag#' } } }
   const { url } = await listen(t, app => {
@@ -165,6 +194,50 @@ test('the schema of the whole body will do where a path leads to the array, and 
   await assert.rejects(boot(collecting(true, { body: { type: 'object' } })).then(app => app.ready()), /items/)
 })
 
+test('references of a schema mean for its elements what they mean in the whole', async t => {
+  const row = { type: 'object', required: ['id'], properties: { id: { type: 'integer' } } }
+  const rows = { type: 'array', items: row }
+  const cases: Array<[name: string, body: any, bad: string, good: string, path?: string]> = [
+    ['definitions beside the items', { type: 'array', items: { $ref: '#/definitions/Row' }, definitions: { Row: row } }, '[{}]', '[{"id":"1"}]'],
+    ['$defs below the items', { type: 'array', items: { type: 'object', properties: { row: { $ref: '#/$defs/Row' }, tag: { $ref: 'tag#' } } }, $defs: { Row: row } }, '[{"row":{}}]', '[{"row":{"id":1},"tag":"a"}]'],
+    ['the whole', { type: 'array', items: { type: 'object', required: ['children'], properties: { children: { $ref: '#' } } } }, '[{"children":[{}]}]', '[{"children":[{"children":[]}]}]'],
+    ['its own $id', { $id: 'own', type: 'array', items: { $ref: 'own#/definitions/Row' }, definitions: { Row: row } }, '[{}]', '[{"id":1}]'],
+    ['the array', { $ref: '#/definitions/Rows', definitions: { Rows: { type: 'array', items: { $ref: '#/definitions/Row' } }, Row: row } }, '[{}]', '[{"id":1}]'],
+    ['a reference to a reference', { $ref: 'library#/definitions/Rows' }, '[{}]', '[{"id":1}]'],
+    ['the whole body, with a path', { $ref: 'whole#' }, '{"a/b":{"rows":[{}]}}', '{"a/b":{"rows":[{"id":1}]}}', 'a/b.rows'],
+    ['on the way of a path', { type: 'object', properties: { data: { $ref: 'data#' } } }, '{"data":{"rows":[{}]}}', '{"data":{"rows":[{"id":1}]}}', 'data.rows'],
+    ['at the end of a path', { type: 'object', properties: { rows: { $ref: '#/definitions/Rows' } }, definitions: { Rows: rows } }, '{"rows":[{}]}', '{"rows":[{"id":1}]}', 'rows']
+  ]
+  for (const [name, body, bad, good, path] of cases) {
+    const { url } = await listen(t, app => {
+      app.addSchema({ $id: 'tag', type: 'string' })
+      app.addSchema({ $id: 'library', definitions: { Rows: { $ref: '#/definitions/Real' }, Real: { type: 'array', items: { $ref: '#/definitions/Row' } }, Row: row } })
+      app.addSchema({ $id: 'whole', type: 'object', properties: { 'a/b': { $ref: 'data#' } } })
+      app.addSchema({ $id: 'data', type: 'object', properties: { rows } })
+      collecting(path === undefined ? true : { path }, { body })(app)
+    })
+    assert.deepEqual([(await post(url, good)).status, (await post(url, bad)).body.code], [200, 'FST_SURGE_JSON_ELEMENT_INVALID'], name)
+  }
+})
+
+test('with a schema for some media types no other is taken, for its elements would pass unjudged', async t => {
+  const schema = { type: 'array', items: { type: 'object', required: ['id'] } }
+  const { url } = await listen(t, collecting(true, { body: { content: { 'application/json': { schema }, 'application/jsonl': { schema } } } }))
+  assert.equal((await post(url, '[{}]')).body.code, 'FST_SURGE_JSON_ELEMENT_INVALID')
+  assert.equal((await post(url, '{}\n', { 'content-type': 'application/jsonl' })).body.code, 'FST_SURGE_JSON_ELEMENT_INVALID')
+  const refused = await post(url, '{}\n', { 'content-type': 'application/x-ndjson' })
+  assert.deepEqual([refused.status, refused.headers.get('accept')], [415, 'application/json, application/jsonl'])
+  await assert.rejects(boot(collecting(true, { body: { content: { 'text/csv': { schema } } } })), badOption)
+})
+
+test('a schema of the body that has no items to judge elements by fails at boot', async () => {
+  const row = { type: 'object', required: ['id'] }
+  for (const body of [{ type: 'array' }, { type: 'array', allOf: [{ items: row }] }, { type: 'array', items: [row] }, { oneOf: [{ type: 'array', items: row }] }, { $ref: '#/definitions/Loop', definitions: { Loop: { $ref: '#/definitions/Loop' } } }]) {
+    await assert.rejects(boot(collecting(true, { body })).then(app => app.ready()), /with `items`/, JSON.stringify(body))
+  }
+  await boot(collecting(true, { body: { type: 'array', items: {} } })).then(app => app.ready())
+})
+
 test('a validator compiler of the route judges the elements', async t => {
   const { url } = await listen(t, app => {
     app.post('/import', {
@@ -175,6 +248,22 @@ test('a validator compiler of the route judges the elements', async t => {
   })
   assert.deepEqual((await post(url, '[2,4]')).body.rows, [20, 40])
   assert.equal((await post(url, '[2,3]')).body.message, 'Element 1 is odd')
+})
+
+test('a schema that is validated asynchronously fails at boot, and where only its answer shows it, it ends no process', async t => {
+  const unhandled: unknown[] = []
+  const onUnhandled = (error: unknown) => unhandled.push(error)
+  process.on('unhandledRejection', onUnhandled)
+  t.after(() => process.off('unhandledRejection', onUnhandled))
+  await assert.rejects(boot(collecting(true, { body: { type: 'array', items: { $async: true, type: 'object' } } })).then(app => app.ready()), /\$async/)
+  const { url } = await listen(t, app => {
+    app.post('/import', {
+      config: { jsonStream: true },
+      schema: { body: { items: {} } },
+      validatorCompiler: () => (async () => { throw new Error('is wrong') }) as any
+    }, async request => ({ rows: await collect(request.jsonStream()) }))
+  })
+  assert.deepEqual([(await post(url, '[1]')).body.code, unhandled], ['FST_SURGE_JSON_MISUSE', []])
 })
 
 test('collectErrors skips elements that fail their schema, up to a number, and lists them on the error', async t => {
@@ -193,6 +282,49 @@ test('collectErrors skips elements that fail their schema, up to a number, and l
   assert.equal((await post(url, '[1,"a",2,"b",3,"c",4]')).status, 400)
   assert.deepEqual(stored, [1, 2, 3])
   assert.deepEqual(errors, [[1, 3], [1, 3, 5]])
+})
+
+test('a batch is its consumer\'s, to be emptied, cut or added to', async t => {
+  const changes: Record<string, (batch: unknown[]) => unknown> = {
+    splice: batch => batch.splice(0, 2),
+    shift: batch => batch.shift(),
+    push: batch => batch.push('marker'),
+    pop: batch => batch.pop()
+  }
+  const { url } = await listen(t, app => {
+    app.post('/import', { config: { jsonStream: true } }, async request => {
+      const stream = request.jsonStream()
+      const seen = []
+      try {
+        for await (const batch of stream.batches()) {
+          seen.push([...batch])
+          changes[request.headers['x-change'] as string]!(batch)
+          if (seen.length > 3) break
+        }
+      } catch (error: any) {
+        return { seen, code: error.code, index: stream.index }
+      }
+      return { seen, index: stream.index }
+    })
+  })
+  for (const change of Object.keys(changes)) {
+    assert.deepEqual((await post(url, '[1,2,3]', { 'x-change': change })).body, { seen: [[1, 2, 3]], index: 2 }, change)
+    assert.deepEqual((await post(url, '[1,2,3,x]', { 'x-change': change })).body, { seen: [[1, 2, 3]], code: 'FST_SURGE_JSON_INVALID', index: 2 }, change)
+  }
+})
+
+test('a batch of which no element fits its schema is skipped as its elements are', async t => {
+  const { url } = await listen(t, app => {
+    app.post('/import', { config: { jsonStream: { collectErrors: 5 } }, schema: { body: { type: 'array', items: { type: 'integer' } } } }, async request => {
+      const batches = []
+      try {
+        for await (const batch of request.jsonStream().batches()) batches.push(batch)
+      } catch (error: any) {
+        return { batches, errors: error.errors.length }
+      }
+    })
+  })
+  assert.deepEqual((await post(url, '["x","y"]')).body, { batches: [], errors: 2 })
 })
 
 test('gzip and br bodies are decoded, counted on both sides, and bombs end early', async t => {
@@ -289,6 +421,18 @@ test('it is used once, and only where the route opted in', async t => {
   assert.equal((await plain.json() as any).code, 'FST_SURGE_JSON_MISUSE')
 })
 
+test('elements have the type that Body gives them, null or not', async t => {
+  interface Row { id: number }
+  const { url } = await listen(t, app => {
+    app.post<{ Body: Row[] | null }>('/import', { config: { jsonStream: true } }, async request => {
+      const ids: number[] = []
+      for await (const row of request.jsonStream()) ids.push(row.id)
+      return ids
+    })
+  })
+  assert.deepEqual((await post(url, '[{"id":1}]')).body, [1])
+})
+
 test('calls of next() that overlap are answered in order', async t => {
   const { url } = await listen(t, app => {
     app.post('/import', { config: { jsonStream: true } }, async request => {
@@ -343,14 +487,49 @@ test('an early break with much left replies and closes, without reading it all',
   chunked.start('/import')
   chunked.chunk('[1,')
   await chunked.until(/"row":1/)
-  let sent = 0
-  while (!chunked.socket.destroyed && sent < 50e6) {
-    sent += 65_536
-    if (!chunked.chunk('2,'.repeat(32_768))) await Promise.race([once(chunked.socket, 'drain').catch(() => {}), chunked.closed])
-  }
-  await chunked.closed
-  assert.ok(sent < 50e6, 'the server read on without limit')
+  await flood(chunked)
 })
+
+/** Sends until it is closed, which has to come. */
+async function flood (client: RawClient): Promise<void> {
+  let sent = 0
+  while (!client.socket.destroyed && sent < 50e6) {
+    sent += 65_536
+    if (!client.chunk('2,'.repeat(32_768))) await Promise.race([once(client.socket, 'drain').catch(() => {}), client.closed])
+  }
+  assert.ok(sent < 50e6, 'the server read on without limit')
+  await client.closed
+}
+
+const unread: Record<string, (reply: FastifyReply) => unknown> = {
+  'a stream': () => Readable.from(['hello']),
+  'a stream that takes a while': () => Readable.from((async function * () {
+    yield 'hello'
+    await new Promise(resolve => setImmediate(resolve))
+    yield '!'
+  })()),
+  hijacked: reply => {
+    reply.hijack()
+    reply.raw.end('hello')
+  },
+  'written raw': reply => {
+    reply.raw.end('hello')
+    return reply
+  }
+}
+
+for (const [how, answer] of Object.entries(unread)) {
+  test(`a body that nobody reads is not read without limit when the reply is ${how}`, { timeout: 20_000 }, async t => {
+    const { port } = await listen(t, app => {
+      app.post('/import', { config: { jsonStream: true } }, async (_request, reply) => answer(reply))
+    })
+    const client = new RawClient(port)
+    client.start('/import')
+    client.chunk('[1,')
+    await client.until(/hello/)
+    await flood(client)
+  })
+}
 
 test('a handler that never asks for its body does not leave it on the connection', async t => {
   const { port } = await listen(t, app => {
