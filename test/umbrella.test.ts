@@ -44,7 +44,7 @@ test('each plugin has a switch', async t => {
 
 test('bad options fail at boot and say what to write', async () => {
   const cases: Array<[unknown, RegExp]> = [
-    [{ concurency: {} }, /Unknown option `surge\.concurency`, got \{\}\. Did you mean `concurrency`\?/],
+    [{ concurency: {} }, /Unknown option `surge\.concurency`\. Did you mean `concurrency`\? Got \{\}\./],
     [{ concurrency: { limit: 0 } }, /`concurrency\.limit` to be an integer ≥ 1, or { min, max }, got 0/],
     [{ concurrency: null }, /`surge\.concurrency` to be true, false or an object, got null/],
     [{ rateLimit: 5 }, /`surge\.rateLimit`.*got 5/],

@@ -125,7 +125,7 @@ function nearestWord (value: unknown, words: readonly string[] = []): string | u
 export function unknownKey (path: string, key: string, known: string[], hint = '', value?: unknown) {
   const near = nearest(key, known)
   const advice = near === undefined ? `Known: ${known.join(', ')}.` : `Did you mean \`${near}\`?`
-  return new BadOption(`Unknown option \`${path}\`${value === undefined ? '' : `, got ${show(value)}`}. ${advice}${hint && ' ' + hint}`)
+  return new BadOption(`Unknown option \`${path}\`. ${advice}${value === undefined ? '' : ` Got ${show(value)}.`}${hint && ' ' + hint}`)
 }
 
 /** The known name within `edits`, by default a third of its length, as a typing error would leave it. */

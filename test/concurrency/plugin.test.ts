@@ -606,7 +606,7 @@ test('a bad route config fails where the route is declared, and says what to wri
   await app.register(concurrency, { groups: { reports: { limit: 1 } } })
   const declare = (setting: unknown) => () => app.get('/bad', { config: { concurrency: setting as any } }, async () => 1)
   assert.throws(declare({ limt: 3 }), { code: 'FST_SURGE_BAD_OPTION', message: /limt.*Did you mean `limit`\?.*groups/ })
-  assert.throws(declare({ limit: 3 }), { message: /limit`, got 3\. Known: group, priority, key\. A gate's `limit` is declared once/ })
+  assert.throws(declare({ limit: 3 }), { message: /limit`\. Known: group, priority, key\. Got 3\. A gate's `limit` is declared once/ })
   assert.throws(declare({ gruop: 'reports' }), { message: /Did you mean `group`/ })
   assert.throws(declare('report'), { message: /Did you mean 'reports'/ })
   assert.throws(declare('nothing'), { message: /groups: \{ nothing: \{ limit: … \} \}/ })

@@ -697,7 +697,7 @@ test('bad options fail at boot with the nearest name', async () => {
   for (const options of [{ limit: {} }, { limits: { maxByte: 1 } }, { limits: { maxBytes: 0 } }, { idleTimeout: -1 }, { encodings: ['deflate'] }] as any[]) {
     await assert.rejects(async () => await Fastify().register(jsonStream, options), badOption)
   }
-  await assert.rejects(boot(collecting({ pth: 'a' } as any)), { ...badOption, message: 'Unknown option `config.jsonStream of POST /import.pth`, got \'a\'. Did you mean `path`?' })
+  await assert.rejects(boot(collecting({ pth: 'a' } as any)), { ...badOption, message: 'Unknown option `config.jsonStream of POST /import.pth`. Did you mean `path`? Got \'a\'.' })
   for (const config of [{ path: '' }, { path: 'a..b' }, { path: 'a', select: 'b' }, { select: {} }, { select: { match: 'a', as: 'x' } }, { collectErrors: -1 }, 'yes'] as any[]) {
     await assert.rejects(boot(collecting(config)), badOption, JSON.stringify(config))
   }

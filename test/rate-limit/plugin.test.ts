@@ -618,7 +618,7 @@ test('app.quota: a target that is none is said, a charge without a number is one
     ['1.2.3.4', /Expected `target` to be a request, \{ key, group } or \{ key, route }, got '1\.2\.3\.4'/],
     [undefined, /Expected `target` .*got undefined/],
     [null, /Expected `target` .*got null/],
-    [{ ky: 'x' }, /Unknown option `target\.ky`, got 'x'\. Did you mean `key`\?/],
+    [{ ky: 'x' }, /Unknown option `target\.ky`\. Did you mean `key`\?/],
     [{ group: 'x' }, /Expected `target\.key` to be a string or a number, got undefined/],
     [{ key: {} }, /Expected `target\.key` to be a string or a number, got \{}/],
     [{ key: 'x', route: 5 }, /Expected `target\.route`/]

@@ -39,7 +39,7 @@ test('the error names key, value and expectation', () => {
 })
 
 test('an unknown key gets the nearest name, or the list of all', () => {
-  assert.throws(() => read({ limt: 3 }), { message: /^Unknown option `thing\.limt`, got 3\. Did you mean `limit`\?$/ })
+  assert.throws(() => read({ limt: 3 }), { message: /^Unknown option `thing\.limt`\. Did you mean `limit`\? Got 3\.$/ })
   assert.throws(() => read({ LIMIT: 3 }), { message: /Did you mean `limit`/ })
   assert.throws(() => read({ colour: 3 }), { message: /Known: limit, name, nested\./ })
   assert.throws(() => read({ nested: { onn: true } }), { message: /`thing\.nested\.onn`.*Did you mean `on`/ })
