@@ -58,7 +58,7 @@ async function surge (app: FastifyInstance, input: SurgeOptions): Promise<void> 
   const { switches, dryRun, onRefused, routes } = readSurge(input)
   claim(app, 'fastify-surge', 'Register it once; its plugins can be configured by route, or registered alone.')
   if (app.hasDecorator('surge')) throw new Clash('fastify-surge adds `app.surge`, which exists already: remove the plugin that decorates it.')
-  listEarlyRoutes(app, 'admission only, no compression, ETag or jsonStream')
+  listEarlyRoutes(app, [...switches.compression !== false ? ['compression', 'ETag'] : [], ...switches.jsonStream !== false ? ['jsonStream'] : []])
   setSuiteState(app, { dryRun, onRefused, routes })
   const admission = admissionOf(app)
   app.decorate('surge', {

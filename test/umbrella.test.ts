@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { test, type TestContext } from 'node:test'
 import Fastify, { type FastifyInstance } from 'fastify'
-import surge, { compression, concurrency, deadline, lifecycle, metrics, problemJson, profiling, serverOptions, type SurgeOptions } from '../plugins/index.ts'
+import surge, { compression, concurrency, deadline, jsonStream, lifecycle, metrics, problemJson, profiling, serverOptions, type SurgeOptions } from '../plugins/index.ts'
 import { RawClient, deferred, eventually, listen } from './support/raw-http.ts'
 
 interface Line { level: number, msg: string, [key: string]: unknown }
@@ -141,7 +141,8 @@ test('routes declared earlier are admitted, and one warning lists them', async t
 
 test('a plugin alone warns of routes declared earlier where they go without it, and never of its own', async t => {
   for (const [name, plugin, expected] of [
-    ['compression', compression, [/^1 route was declared before fastify-surge loaded and gets no compression or ETag: GET \/early\./]],
+    ['compression', compression, [/^1 route was declared before fastify-surge loaded and gets admission at most, no compression, no ETag: GET \/early\./]],
+    ['json-stream', jsonStream, [/gets admission at most, no jsonStream: GET \/early\./]],
     ['deadline', deadline, []], ['concurrency', concurrency, []], ['lifecycle', lifecycle, []], ['metrics', metrics, []], ['profiling', profiling, []]
   ] as const) {
     const lines: Line[] = []
@@ -153,6 +154,13 @@ test('a plugin alone warns of routes declared earlier where they go without it, 
     assert.equal(warnings(lines).length, expected.length, name)
     for (const [at, warning] of expected.entries()) assert.match(warnings(lines)[at]!, warning)
   }
+})
+
+test('an override says nothing of routes that there are not', async t => {
+  const { app, lines } = await boot(t, { rateLimit: { max: 5 }, routes: { '/a': { rateLimit: { max: 3, hook: 'preHandler' } }, '/b': { rateLimit: { max: 3, hook: 'preHandler' } } } })
+  app.post('/a', async () => 'ok')
+  await app.ready()
+  assert.deepEqual(warnings(lines), ['routes["/b"] of fastify-surge matches no declared route'])
 })
 
 test('a register() that nobody awaited still admits the routes declared behind it', async () => {

@@ -169,7 +169,7 @@ function letLaterCompressPass (app: FastifyInstance): void {
 }
 
 function attach (app: FastifyInstance, representations: Representations, options: ResolvedOptions, suite: SuiteState): void {
-  listEarlyRoutes(app, 'no compression or ETag')
+  listEarlyRoutes(app, ['compression', 'ETag'])
   refuseTaken(app)
   representations.savings.register(instrumentsOf(app), representations.cache)
   app.decorateReply('compress', compress)

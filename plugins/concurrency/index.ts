@@ -60,7 +60,7 @@ interface RouteGate {
   kind: number
   priority: (ticket: Ticket) => Priority
   /** Where the gate has shares. */
-  key: ((request: FastifyRequest) => string) | undefined
+  key: ((request: FastifyRequest) => string | undefined) | undefined
   onShed: OnShed | undefined
 }
 
@@ -212,8 +212,9 @@ function optionsOfGate (options: ResolvedOptions, group: string): GateOptions {
 
 function noop () {}
 
-function ipOf (request: FastifyRequest): string {
-  return withoutPort(request.ip)
+/** Undefined on a Unix socket: its clients share with nobody. */
+function ipOf ({ ip }: { ip: string | undefined }): string | undefined {
+  return ip === undefined ? undefined : withoutPort(ip)
 }
 
 function tell (group: string, limit: number, before: number): void {

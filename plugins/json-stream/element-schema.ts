@@ -35,7 +35,7 @@ export class ElementSchemas {
       const { compile, custom } = base()
       if (request.httpPart === 'headers' && !custom) return compile({ ...request, schema: lowerCaseNames(request.schema) })
       if (request.httpPart !== 'body') return compile(request)
-      const schema = elementSchema(request.schema, this.#path, this.#shared)
+      const schema = elementSchema(request.schema, this.#path, this.#shared, custom)
       this.#validators.set(request.contentType ?? '', elementValidator(compile({ ...request, schema })))
       return () => true
     }
@@ -60,7 +60,7 @@ let bodies = 0
  * `body.items`, or the items of the array that the path leads to in a schema of the whole body. What its `$ref`s refer to goes with it.
  * @throws FST_SURGE_BAD_OPTION where there is none: elements would pass unjudged and nobody would know
  */
-export function elementSchema (body: any, path: readonly string[], shared: Shared): unknown {
+export function elementSchema (body: any, path: readonly string[], shared: Shared, custom: boolean): unknown {
   const whole: Place = { schema: body, document: body, id: '', pointer: '' }
   let place = follow(whole, shared)
   // Of a schema that only the validator knows, it has to find the items.
@@ -73,7 +73,12 @@ export function elementSchema (body: any, path: readonly string[], shared: Share
   }
   const { schema, id, pointer } = place!
   if (id !== '') return { $ref: `${id}#${pointer}/items` }
-  return refersOutside(schema.items, body.$id !== undefined) ? withDocument(body, `${pointer}/items`) : schema.items
+
+  /** A compiler of the app's own is handed no more around the items than they cannot do without. */
+  function leads (id: string): boolean {
+    return id === '' || (!custom && (body.$id !== undefined || shared(id) === undefined))
+  }
+  return refersOutside(schema.items, leads) ? withDocument(body, `${pointer}/items`) : schema.items
 }
 
 function hasItems (schema: any): boolean {
@@ -106,13 +111,13 @@ function unescapePointer (part: string): string {
   return decodeURIComponent(part).replaceAll('~1', '/').replaceAll('~0', '~')
 }
 
-/** Whether a part of a schema, taken by itself, would have references that lead nowhere. */
-function refersOutside (schema: unknown, named: boolean): boolean {
-  if (Array.isArray(schema)) return schema.some(part => refersOutside(part, named))
+/** Whether a part of a schema, taken by itself, would have references that lead nowhere; `leads` to the rest of the body, by the id that one has. */
+function refersOutside (schema: unknown, leads: (id: string) => boolean): boolean {
+  if (Array.isArray(schema)) return schema.some(part => refersOutside(part, leads))
   // A schema that is not JSON, such as one of Zod, has references of its own kind.
   if (!isObject(schema) || Object.getPrototypeOf(schema) !== Object.prototype) return false
   const { $ref } = schema as { $ref?: unknown }
-  return (typeof $ref === 'string' && (named || $ref.startsWith('#'))) || Object.values(schema).some(part => refersOutside(part, named))
+  return (typeof $ref === 'string' && leads($ref.split('#')[0]!)) || Object.values(schema).some(part => refersOutside(part, leads))
 }
 
 /** The part of a body's schema that is at `pointer`, with the whole beside it, as a resource of its own: so `#` means what it meant. */

@@ -5,6 +5,7 @@ import type { FastifyInstance, FastifyReply, FastifyRequest, RouteOptions } from
 import { isObject } from '../shared/check.ts'
 import { systemClock } from '../shared/clock.ts'
 import { definePlugin } from '../shared/define-plugin.ts'
+import { listEarlyRoutes } from '../shared/early-routes.ts'
 import { BadOption, Clash, JsonContentEncoding, JsonMediaType, JsonStreamMisuse, JsonTooLarge } from '../shared/errors.ts'
 import { replaceJsonParser, validatorCompilerOf } from '../shared/fastify-internals.ts'
 import { streamOf } from '../shared/http2.ts'
@@ -74,6 +75,7 @@ export default definePlugin<JsonStreamOptions, JsonStreamSettings, null>({
     if (app.hasRequestDecorator('jsonStream')) {
       throw new Clash('fastify-surge/json-stream adds `request.jsonStream`, which exists already: remove the plugin that decorates it, or pass `jsonStream: false` to fastify-surge.')
     }
+    listEarlyRoutes(app, ['jsonStream'])
     if (settings.ordinaryRoutes) {
       const { maxDepth } = settings.limits
       const replaced = replaceJsonParser(app, own => depthLimited(own, maxDepth, suite.dryRun))

@@ -15,6 +15,7 @@ export interface Connection {
   /** Its last byte is decided: it is on its way to its end. */
   readonly writableEnded: boolean
   destroy: () => unknown
+  destroySoon: () => unknown
   /** Node's: the reply that is being written. */
   _httpMessage?: unknown
   /** Requests begun and not closed; undefined while nobody has added it. */
@@ -75,8 +76,11 @@ export class Connections {
     if (connection[kRequests] === undefined) return
     connection[kRequests]--
     connection[kRead] = connection.bytesRead
-    // The app wrote its own head, which keeps it.
-    if (connection[kEnding] && !connection.writableEnded) connection[kEnding] = false
+    if (connection[kEnding] && !connection.writableEnded) {
+      // The app wrote its own head, which keeps it: for what comes next, but what came behind it meanwhile was not begun.
+      if (connection[kRequests] > 0) connection.destroySoon()
+      else connection[kEnding] = false
+    }
     if (this.#closing) destroyIdle(connection)
   }
 
@@ -103,5 +107,6 @@ export class Connections {
 }
 
 function destroyIdle (connection: Connection): void {
-  if (connection[kRequests] === 0 && connection.bytesRead === connection[kRead]) connection.destroy()
+  // One that lingers behind a refusal has a timer of its own, for its client to read that.
+  if (connection[kRequests] === 0 && connection.bytesRead === connection[kRead] && !connection.writableEnded) connection.destroy()
 }

@@ -106,6 +106,10 @@ function rateLimitStage (app: FastifyInstance, limits: Limits, options: RateLimi
     configKey: 'rateLimit',
 
     check (setting, route) {
+      limits.declare(setting, route)
+    },
+
+    declared (setting, route) {
       const quota = limits.declare(setting, route)
       if (quota === undefined) return
       if (quota.keyGenerator !== options.keyGenerator) warnOfKey(quota, route.key)

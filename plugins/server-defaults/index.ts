@@ -32,14 +32,23 @@ function idleTimeoutOf ({ headersTimeout, keepAliveTimeout }: Listener): number 
 /** HTTP/2 allows 2³²−1 streams by default; a number that the app gave its server stays. */
 function limitStreams (app: FastifyInstance, listener: Server, given: Http2Limits | undefined): void {
   if (!('updateSettings' in listener)) return
-  const { http, https } = optionsOf(app) as { http?: NodeOptions | null, https?: NodeOptions | boolean | null }
-  const node = typeof https === 'object' && https !== null ? https : http
-  const set = node?.settings?.maxConcurrentStreams
+  const set = nodeOptionsOf(app).settings?.maxConcurrentStreams
   const { maxConcurrentStreams } = given ?? defaults.http2
   if (set === undefined || set === defaults.http2.maxConcurrentStreams) (listener as unknown as Http2Server).updateSettings({ maxConcurrentStreams })
 }
 
-interface NodeOptions { settings?: { maxConcurrentStreams?: number } }
+interface NodeOptions { headersTimeout?: number, settings?: { maxConcurrentStreams?: number } }
+
+/** What the app gave Node, by itself: serverOptions() puts the default there. */
+function askedHeadersTimeout (app: FastifyInstance): number | undefined {
+  const { headersTimeout } = nodeOptionsOf(app)
+  return headersTimeout === defaults.headersTimeout ? undefined : headersTimeout
+}
+
+function nodeOptionsOf (app: FastifyInstance): NodeOptions {
+  const { http, https } = optionsOf(app) as { http?: NodeOptions | null, https?: NodeOptions | boolean | null }
+  return (typeof https === 'object' && https !== null ? https : http) ?? {}
+}
 
 export default definePlugin<ServerDefaultsOptions, GivenServerDefaults, null>({
   name: 'server-defaults',
@@ -50,7 +59,7 @@ export default definePlugin<ServerDefaultsOptions, GivenServerDefaults, null>({
   create (app, given, suite) {
     const server = app.server as Listener
     for (const conflict of applySettings(server, given, defaults)) app.log.warn(conflict)
-    checkTimeouts(server.headersTimeout ?? undefined, server.requestTimeout ?? undefined)
+    checkTimeouts(given.headersTimeout ?? askedHeadersTimeout(app), server.requestTimeout ?? undefined)
     // Read once, when a listener begins to listen: too late for the hook below.
     addNodeOptions(app, { connectionsCheckingInterval: given.checkInterval ?? defaults.checkInterval })
 

@@ -46,7 +46,6 @@ export function applySettings (listener: Listener, given: Settings, defaults: Se
     }
   }
   const { requestTimeout, headersTimeout } = listener
-  const asked = headersTimeout !== defaults.headersTimeout || given.headersTimeout !== undefined
-  if (requestTimeout && headersTimeout && headersTimeout > requestTimeout && !asked) listener.headersTimeout = requestTimeout
+  if (requestTimeout && headersTimeout && headersTimeout > requestTimeout) listener.headersTimeout = requestTimeout
   return conflicts
 }

@@ -100,7 +100,7 @@ export class Admission implements Pass {
   #configure (stage: Stage, facts: RouteFacts): unknown {
     if (this.#off.has(stage)) return undefined
     try {
-      stage.check?.(this.#setting(stage, facts), facts)
+      this.#declare(stage, facts)
       return stage.configure(this.#setting(stage, facts), facts)
     } catch (err) {
       // Only a route that was declared before the plugin gets here: boot could not see its config, and its
@@ -110,9 +110,20 @@ export class Admission implements Pass {
     }
   }
 
-  /** Boot check of one declared route. */
+  /** Boot check of a route that may be declared nowhere. */
   checkRoute (facts: RouteFacts): void {
     for (const stage of this.stages) stage.check?.(this.#setting(stage, facts), facts)
+  }
+
+  /** Boot check of one declared route. */
+  declareRoute (facts: RouteFacts): void {
+    for (const stage of this.stages) this.#declare(stage, facts)
+  }
+
+  #declare (stage: Stage, facts: RouteFacts): void {
+    const setting = this.#setting(stage, facts)
+    stage.check?.(setting, facts)
+    stage.declared?.(setting, facts)
   }
 }
 
@@ -162,7 +173,7 @@ export function admissionOf (app: FastifyInstance, clock: Clock = systemClock): 
   }
 
   function surgeCheckRoute (route: RouteOptions): void {
-    admission.checkRoute(routeOf(rememberConstraints(route)))
+    admission.declareRoute(routeOf(rememberConstraints(route)))
   }
 
   leavesRefusals(surgeAnswered)

@@ -4,19 +4,18 @@ import type { FastifyInstance } from 'fastify'
 
 const kListed = Symbol.for('fastify-surge.early-routes')
 
-/**
- * Warns once an app, at the umbrella or at the first plugin of those that came too late for a route.
- * @param lost what those routes go without
- */
-export function listEarlyRoutes (app: FastifyInstance, lost: string): void {
-  const scope = app as unknown as Record<symbol, true | undefined>
-  if (scope[kListed]) return
-  scope[kListed] = true
+/** Warns once an app of what its earlier routes go without: at the umbrella of all, else at each plugin that came too late for them. */
+export function listEarlyRoutes (app: FastifyInstance, lost: readonly string[]): void {
+  const scope = app as unknown as Record<symbol, readonly string[] | undefined>
+  const listed = scope[kListed] ?? []
+  const news = lost.filter(one => !listed.includes(one))
+  if (news.length === 0) return
+  scope[kListed] = [...listed, ...news]
   const routes = declaredRoutes(app)
   if (routes.length === 0) return
   app.log.warn(
     { routes },
-    `${routes.length} route${routes.length === 1 ? ' was' : 's were'} declared before fastify-surge loaded and ${routes.length === 1 ? 'gets' : 'get'} ${lost}: ${routes.join(', ')}. ` +
+    `${routes.length} route${routes.length === 1 ? ' was' : 's were'} declared before fastify-surge loaded and ${routes.length === 1 ? 'gets' : 'get'} admission at most, no ${news.join(', no ')}: ${routes.join(', ')}. ` +
     'Declare routes behind `await app.register(surge)`.'
   )
 }

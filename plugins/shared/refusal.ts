@@ -30,7 +30,7 @@ export interface Refusal {
 
 /**
  * Shapes the body of a refusal: what it returns is sent instead of the default body; `undefined` keeps the default. A promise is
- * waited for. What it throws is logged, and the default body is sent. It may set headers, and answer by itself as well. Status,
+ * waited for. What it throws is logged, and the default body is sent. It may set headers, and answer by itself as well, before it returns: behind a deadline, the reply is nobody's after that. Status,
  * `Cache-Control` and `Retry-After` are on the reply already: `reply.getHeader('retry-after')` is what will be sent, in seconds.
  */
 export type OnRefused = (request: FastifyRequest, reply: FastifyReply, refusal: Refusal) => unknown

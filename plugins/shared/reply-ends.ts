@@ -67,8 +67,8 @@ function watchedSetTimeout (this: ServerHttp2Stream, ms: number, callback?: () =
 }
 
 function endForgotten (stream: ServerHttp2Stream): void {
-  // Closed by the server itself, it lives on until its reply is out.
-  if (!stream.destroyed && stream.state.state === constants.NGHTTP2_STREAM_STATE_IDLE) stream.destroy()
+  // Closed by the server itself, it lives on until its reply is out; and behind its reply, until the rest of its body is read.
+  if (!stream.destroyed && !stream.writableFinished && stream.state.state === constants.NGHTTP2_STREAM_STATE_IDLE) stream.destroy()
 }
 
 /**

@@ -24,6 +24,8 @@ export interface Stage<Settings = any> {
   readonly configKey?: string
   /** Throws FST_SURGE_BAD_OPTION when the route's setting cannot be used; called at boot for every route declared later. */
   check?: (setting: unknown, route: RouteFacts) => void
+  /** Behind `check`, of a route that there is: what the stage prepares or has to say for it. */
+  declared?: (setting: unknown, route: RouteFacts) => void
   /** The stage's settings for one route, made at its first request; undefined lets the route pass. */
   configure: (setting: unknown, route: RouteFacts) => Settings | undefined
   /** True lets the ticket pass. False: it was refused, or is held and will be resumed. */

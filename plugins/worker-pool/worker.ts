@@ -55,10 +55,14 @@ async function load (module: string, name: string): Promise<Handler> {
   return handler
 }
 
-/** The module's own function of that name: `constructor` and the like are any object's. CommonJS has its exports on `default`, some of them or all only there. */
+/** The module's function of that name, inherited or not; `constructor` and the like are any object's. CommonJS has its exports on `default`, some of them or all only there. */
 function exported (loaded: any, name: string): Handler | undefined {
-  const found = [loaded, loaded.default].find(exports => Object.hasOwn(exports ?? {}, name) && typeof exports[name] === 'function')
-  return found?.[name]
+  if (name === 'constructor' || name in Object.prototype || name in Function.prototype) return own(loaded, name) ?? own(loaded.default, name)
+  return [loaded, loaded.default].find(exports => typeof exports?.[name] === 'function')?.[name]
+}
+
+function own (exports: any, name: string): Handler | undefined {
+  return Object.hasOwn(exports ?? {}, name) && typeof exports[name] === 'function' ? exports[name] : undefined
 }
 
 /** TypeScript loaders reach the threads of Node 20 through `require` only (tsx#354). */

@@ -259,3 +259,27 @@ test('what a route tells of its handler, and whose `this` that is, stays', async
   await (await RawClient.connect(port)).get('/').reply()
   assert.deepEqual(seen, ['mine', 'bound named', 2])
 })
+
+test('HTTP/2: what is left of a body is read to its end behind the reply', async t => {
+  const app = Fastify({ http2: true })
+  t.after(() => app.close())
+  await app.register(concurrency)
+  app.addContentTypeParser('x/y', (_request: unknown, payload: unknown, done: (error: null, body: unknown) => void) => done(null, payload))
+  const counted = deferred<number>()
+  app.post('/', (request, reply) => {
+    let bytes = 0
+    const body = request.body as Readable
+    body.on('data', chunk => {
+      bytes += chunk.length
+      body.pause()
+      setTimeout(() => body.resume(), 5)
+    })
+    body.on('end', () => counted.resolve(bytes))
+    reply.code(202).send({})
+  })
+  const client = http2.connect(`http://127.0.0.1:${await listen(app as unknown as FastifyInstance)}`)
+  t.after(() => client.destroy())
+  const stream = client.request({ ':method': 'POST', ':path': '/', 'content-type': 'x/y' })
+  stream.resume().end(Buffer.alloc(400_000))
+  assert.equal(await counted.promise, 400_000)
+})

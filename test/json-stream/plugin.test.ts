@@ -5,6 +5,7 @@ import { Readable, Transform } from 'node:stream'
 import { test } from 'node:test'
 import zlib from 'node:zlib'
 import Fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest } from 'fastify'
+import { availableEncodings } from '../../plugins/json-stream/encodings.ts'
 import jsonStream, { type JsonStreamOptions, type RouteJsonStreamOptions } from '../../plugins/json-stream/index.ts'
 import { setSuiteState } from '../../plugins/shared/suite-state.ts'
 import { deferred, listen, RawClient } from './server.ts'
@@ -344,10 +345,10 @@ test('gzip and br bodies are decoded, counted on both sides, and bombs end early
   assert.equal((await post(none, zlib.gzipSync('[1]'), { 'content-encoding': 'gzip' })).status, 415)
 })
 
-test('zstd is decoded where Node has it, and refused with 415 where not', async t => {
+test('zstd is decoded where Node has one that tells a cut body, and refused with 415 where not', async t => {
   const { url } = await listen(t, collecting())
   const encoding = { 'content-encoding': 'zstd' }
-  if ('zstdCompressSync' in zlib) assert.deepEqual((await post(url, (zlib as any).zstdCompressSync('[1,2]'), encoding)).body.rows, [1, 2])
+  if (availableEncodings().includes('zstd')) assert.deepEqual((await post(url, (zlib as any).zstdCompressSync('[1,2]'), encoding)).body.rows, [1, 2])
   else assert.equal((await post(url, '[1,2]', encoding)).status, 415)
 })
 

@@ -9,6 +9,7 @@ class FakeConnection {
   _httpMessage: unknown = null
   destroyed = false
   destroy () { this.destroyed = true }
+  destroySoon () { this.writableEnded = true }
 }
 
 test('closing ends what is idle and lets the busy finish', () => {
@@ -58,6 +59,28 @@ test('of those whose requests nobody heard of the parser says that none is comin
   writing._httpMessage = null
   connections.closeIdle(unasked)
   assert.equal(writing.destroyed, true)
+})
+
+test('what is pipelined behind a reply that keeps its connection against its word ends with it', () => {
+  const connections = new Connections()
+  const [asked, behind] = [new FakeConnection(), new FakeConnection()]
+  for (const connection of [asked, behind]) {
+    connections.add(connection)
+    connections.begin(connection)
+    connections.mayEnd(connection)
+  }
+  assert.equal(connections.begin(behind), false)
+  connections.end(behind)
+  connections.end(asked)
+  assert.deepEqual([behind.writableEnded, asked.writableEnded, connections.begin(asked)], [true, false, true])
+})
+
+test('one that lingers behind its last reply is not cut', () => {
+  const connections = new Connections()
+  const lingering = Object.assign(new FakeConnection(), { writableEnded: true })
+  connections.add(lingering)
+  connections.close()
+  assert.equal(lingering.destroyed, false)
 })
 
 test('connections that nobody added are left alone', () => {
