@@ -328,6 +328,12 @@ test('what every object inherits is no export', async t => {
   }
 })
 
+test('what a module inherits of its own is an export', async t => {
+  const app = await pool(t, { filename: require.resolve('./inherited.cjs'), name: 'double' })
+  assert.equal(await app.workerPool.run(4), 8)
+  await assert.rejects(app.workerPool.run(4, { name: 'constructor' }), { code: 'FST_SURGE_BAD_OPTION' })
+})
+
 test('close() lets a task end', async t => {
   const app = await pool(t, { closeTimeout: 60_000 })
   await app.ready()
