@@ -2,6 +2,7 @@
 // description of its symbols, in this file only; where a version has other names we see less and break nothing.
 import type { Server } from 'node:http'
 import type { FastifyInstance, FastifyReply, FastifyRequest, FastifyServerOptions } from 'fastify'
+import { isPromise } from './promise.ts'
 
 function symbolOf (object: object, description: string): symbol | undefined {
   for (let scope: object | null = object; scope !== null; scope = Object.getPrototypeOf(scope)) {
@@ -59,6 +60,7 @@ interface Context {
   onSend?: readonly unknown[] | null
   handler?: (this: unknown, request: FastifyRequest, reply: FastifyReply) => any
   Reply?: { prototype: FastifyReply }
+  errorHandler?: { func?: (error: unknown, request: FastifyRequest, reply: FastifyReply) => unknown }
 }
 
 const contextOf = reader<Context>('fastify.context')
@@ -113,6 +115,26 @@ export function forgoHandler (request: FastifyRequest, instead: () => void, fail
   // Each failure of one reply goes to the prototype of the handler that had the one before.
   if (failed !== undefined) forgone.errorHandler = Object.create(Object.create({ func: failed }))
   ;(request as any)[kContext] = forgone
+}
+
+/**
+ * Tells when the app's error handler is done with a failure of this request without an answer, as one is that asks first whether the
+ * client is there. To be called behind `forgoHandler`, which gave the request a context of its own.
+ */
+export function watchErrorHandler (request: FastifyRequest, silent: () => void): void {
+  const context = contextOf(request)
+  const handler = context?.errorHandler
+  if (handler?.func === undefined) return
+  const { func } = handler
+  // The next one, for a failure of this one, is its prototype.
+  context!.errorHandler = Object.assign(Object.create(Object.getPrototypeOf(handler)), {
+    func (error: unknown, request: FastifyRequest, reply: FastifyReply) {
+      const result = func(error, request, reply)
+      if (isPromise(result)) result.then(answer => { if (answer === undefined) silent() }, () => {})
+      else if (result === undefined && !reply.sent) silent()
+      return result
+    }
+  })
 }
 
 const kWatched = Symbol('fastify-surge.watched')

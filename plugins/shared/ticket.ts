@@ -4,7 +4,7 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import type { Clock } from './clock.ts'
-import { forgoHandler } from './fastify-internals.ts'
+import { forgoHandler, watchErrorHandler } from './fastify-internals.ts'
 import type { Trace } from './histogram.ts'
 import { asksForUpgrade, streamOf } from './http2.ts'
 import { sendRefusal, writeRefusal, type Refusal } from './refusal.ts'
@@ -299,6 +299,7 @@ export class Ticket {
     if (this.pending && !this.refused) {
       // What it has not come to yet, of body and handler, would be begun for nobody, or wait for a body that is gone.
       forgoHandler(this.request, () => this.settle())
+      watchErrorHandler(this.request, () => this.settle())
       this.followWork()
       watchBelated(this.reply, () => this.settle())
     }

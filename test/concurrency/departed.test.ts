@@ -192,6 +192,20 @@ test('a handler that has failed is at work for as long as the error handler of t
   await eventually(() => stats(served).inflight === 0, 'the slot is back')
 })
 
+for (const [kind, answersNothing] of [['at once', () => {}], ['later', async () => { await new Promise(resolve => setImmediate(resolve)) }]] as const) {
+  test(`an error handler that answers nothing to a client that has left, ${kind}, gives the slot back`, async t => {
+    const gate = deferred()
+    const served = await serve(t, { limit: 10, orphanTimeout: 3_600_000 }, app => {
+      app.setErrorHandler((_error, request, reply) => request.raw.destroyed ? answersNothing() : reply.code(500).send('failed'))
+      app.get('/', async () => { await gate.promise; throw new Error('given up') })
+      app.get('/callback', (_request, reply) => { gate.promise.then(() => reply.send(new Error('given up')), assert.ifError) })
+    })
+    await leave(served, ['GET /', 'GET /callback'])
+    gate.resolve()
+    await eventually(() => stats(served).inflight === 0, 'the slots are back')
+  })
+}
+
 test('a query that a handler returns, and that runs at its then(), does not run again for a client that has left', async t => {
   const gate = deferred()
   let ran = 0
