@@ -85,16 +85,16 @@ export class Connections {
   }
 
   /** Ends the idle connections now and every other one with its last reply. Those of which nothing is heard here are `closeIdle`'s, again and again. */
-  close (): void {
+  close (unasked: Iterable<Connection> = []): void {
     this.#closing = true
-    this.closeIdle()
+    this.closeIdle(unasked)
   }
 
   /** @param unasked those that have no request coming in, by their parser */
   closeIdle (unasked: Iterable<Connection> = []): void {
     for (const connection of this.#open) destroyIdle(connection)
     for (const connection of unasked) {
-      if (connection[kRequests] === 0 && !connection._httpMessage && connection.writableLength === 0 && !connection.writableEnded) connection.destroy()
+      if (isFree(connection) && !connection._httpMessage && connection.writableLength === 0) connection.destroy()
     }
   }
 
@@ -107,6 +107,10 @@ export class Connections {
 }
 
 function destroyIdle (connection: Connection): void {
-  // One that lingers behind a refusal has a timer of its own, for its client to read that.
-  if (connection[kRequests] === 0 && connection.bytesRead === connection[kRead] && !connection.writableEnded) connection.destroy()
+  if (isFree(connection) && connection.bytesRead === connection[kRead]) connection.destroy()
+}
+
+/** No request is at work, as far as is known here. One that lingers behind a refusal has a timer of its own, for its client to read that. */
+function isFree (connection: Connection): boolean {
+  return connection[kRequests] === 0 && !connection.writableEnded
 }

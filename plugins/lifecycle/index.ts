@@ -87,8 +87,8 @@ async function createLifecycle (app: FastifyInstance, options: Lifecycle): Promi
   let deadline: NodeJS.Timeout | undefined
   let sweeping: NodeJS.Timeout | undefined
 
-  function closeIdle (): void {
-    for (const listener of listenersOf(app)) connections.closeIdle(unaskedOf(listener))
+  function unasked (): Socket[] {
+    return listenersOf(app).flatMap(unaskedOf)
   }
 
   watchListener(app.server, connections, sessions)
@@ -106,9 +106,8 @@ async function createLifecycle (app: FastifyInstance, options: Lifecycle): Promi
     }, closeTimeout).unref()
     // Only when Fastify has stopped listening, which it does as soon as the preClose hooks are through.
     setImmediate(() => {
-      connections.close()
-      closeIdle()
-      sweeping = setInterval(closeIdle, SWEEP_MS).unref()
+      connections.close(unasked())
+      sweeping = setInterval(() => connections.closeIdle(unasked()), SWEEP_MS).unref()
       for (const session of sessions) session.close()
       farewell.start([...core.open].filter(lasts), closeTimeout)
     })

@@ -3,6 +3,7 @@
 import type { Server } from 'node:http'
 import type { Socket } from 'node:net'
 import type { Http2Session } from 'node:http2'
+import { parsersOf } from '../shared/fastify-internals.ts'
 import { watchSockets } from '../shared/watch-sockets.ts'
 import type { Connections } from './connections.ts'
 
@@ -20,9 +21,7 @@ export function watchListener (listener: Server, connections: Connections, sessi
 
 /** What Node's own closeIdleConnections() goes by: connections whose parser is between two requests, replied to or not. None where Node has no such list. */
 export function unaskedOf (listener: Server): Socket[] {
-  const list = Object.getOwnPropertySymbols(listener).find(({ description }) => description === 'http.server.connections')
-  const { idle } = (list && (listener as any)[list]) ?? {}
-  return typeof idle !== 'function' ? [] : idle.call((listener as any)[list!]).map(({ socket }: { socket: Socket | null }) => socket).filter(Boolean)
+  return (parsersOf(listener)?.idle() ?? []).flatMap(({ socket }) => socket ?? [])
 }
 
 /** Fastify closes the secondary listeners of 'localhost' without waiting for what they serve. `atMost` in milliseconds. */

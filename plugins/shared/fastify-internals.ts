@@ -1,6 +1,7 @@
 // What Fastify knows and does not tell: its secondary listeners and the options it was made with. Read by the
 // description of its symbols, in this file only; where a version has other names we see less and break nothing.
 import type { Server } from 'node:http'
+import type { Socket } from 'node:net'
 import type { FastifyInstance, FastifyReply, FastifyRequest, FastifyServerOptions } from 'fastify'
 import { isPromise } from './promise.ts'
 
@@ -64,6 +65,8 @@ interface Context {
 }
 
 const contextOf = reader<Context>('fastify.context')
+/** Node's own: the parsers of a listener's connections; `idle()` are those between two requests. */
+export const parsersOf = reader<{ idle: () => Array<{ socket: Socket | null }> }>('http.server.connections')
 /** The headers that a reply has so far, by lowercase name, to be added to; undefined where this version hides them. */
 export const headersOf: (reply: FastifyReply) => Record<string, any> | undefined = reader('fastify.reply.headers')
 const trailersOf = reader<object | null>('fastify.reply.trailers')
