@@ -2,7 +2,7 @@
 import type { FastifyInstance } from 'fastify'
 import fp from 'fastify-plugin'
 import { readSurge, type SurgeOptions } from './options.ts'
-import { admissionOf, type Admission } from './shared/admission.ts'
+import { admissionOf } from './shared/admission.ts'
 import { nearest, unknownKey } from './shared/check.ts'
 import { claim } from './shared/define-plugin.ts'
 import { listEarlyRoutes } from './shared/early-routes.ts'
@@ -81,20 +81,15 @@ async function surge (app: FastifyInstance, input: SurgeOptions): Promise<void> 
   })
   app.addHook('onReady', async function surgeUnmatchedOverrides () {
     for (const route of Object.keys(routes)) {
-      checkOverride(admission, route)
-      if (!isDeclared(app, route)) app.log.warn(`routes[${JSON.stringify(route)}] of fastify-surge matches no declared route`)
+      const [url, method] = route.split(' ').reverse() as [string, string?]
+      // Also of a route that is declared nowhere yet, or was before the suite loaded.
+      admission.checkRoute(routeOf({ url, method: method ?? 'GET' }))
+      if (!isDeclared(app, url, method)) app.log.warn(`routes[${JSON.stringify(route)}] of fastify-surge matches no declared route`)
     }
   })
 }
 
-/** Also of a route that is declared nowhere yet, or was before the suite loaded. */
-function checkOverride (admission: Admission, route: string): void {
-  const [url, method = 'GET'] = route.split(' ').reverse() as [string, string?]
-  admission.checkRoute(routeOf({ url, method }))
-}
-
-function isDeclared (app: FastifyInstance, route: string): boolean {
-  const [url, method] = route.split(' ').reverse() as [string, string?]
+function isDeclared (app: FastifyInstance, url: string, method: string | undefined): boolean {
   return (method === undefined ? app.supportedMethods : [method]).some(method => app.hasRoute({ method: method as 'GET', url }))
 }
 

@@ -6,7 +6,7 @@ import { admissionOf, type Stage } from '../shared/admission.ts'
 import { nearest, show } from '../shared/check.ts'
 import { systemClock } from '../shared/clock.ts'
 import { definePlugin } from '../shared/define-plugin.ts'
-import { BadOption } from '../shared/errors.ts'
+import { BadOption, causeOf } from '../shared/errors.ts'
 import { Gate } from '../shared/gate/gate.ts'
 import type { GateStats } from '../shared/gate/gate-stats.ts'
 import { FixedLimit, type Limit } from '../shared/gate/limit.ts'
@@ -101,8 +101,7 @@ function ask<Answer> (of: (request: FastifyRequest) => Answer, request: FastifyR
     if (isPromise(answer)) answer.then(noop, noop)
     return answer
   } catch (error) {
-    // Fastify takes a hook that throws nothing for one that lets the request by.
-    throw error || new Error('A function of the app failed without a reason')
+    throw causeOf(error)
   }
 }
 

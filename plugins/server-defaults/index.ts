@@ -10,7 +10,7 @@ import { instrumentsOf } from '../shared/instruments.ts'
 import { refusals, RefusalLog } from '../shared/telemetry.ts'
 import { ListenerGuard } from './listener-guard.ts'
 import { checkTimeouts, defaults, readServerDefaults, type GivenServerDefaults, type Http2Limits, type ServerDefaultsOptions } from './options.ts'
-import { serverOptions } from './server-options.ts'
+import { nodeOptionsOf, serverOptions } from './server-options.ts'
 import { applySettings, type Listener } from './settings.ts'
 import { unsafeSettings } from './warnings.ts'
 
@@ -32,22 +32,15 @@ function idleTimeoutOf ({ headersTimeout, keepAliveTimeout }: Listener): number 
 /** HTTP/2 allows 2³²−1 streams by default; a number that the app gave its server stays. */
 function limitStreams (app: FastifyInstance, listener: Server, given: Http2Limits | undefined): void {
   if (!('updateSettings' in listener)) return
-  const set = nodeOptionsOf(app).settings?.maxConcurrentStreams
+  const set = nodeOptionsOf(optionsOf(app) as object).settings?.maxConcurrentStreams
   const { maxConcurrentStreams } = given ?? defaults.http2
   if (set === undefined || set === defaults.http2.maxConcurrentStreams) (listener as unknown as Http2Server).updateSettings({ maxConcurrentStreams })
 }
 
-interface NodeOptions { headersTimeout?: number, settings?: { maxConcurrentStreams?: number } }
-
 /** What the app gave Node, by itself: serverOptions() puts the default there. */
 function askedHeadersTimeout (app: FastifyInstance): number | undefined {
-  const { headersTimeout } = nodeOptionsOf(app)
+  const { headersTimeout } = nodeOptionsOf(optionsOf(app) as object)
   return headersTimeout === defaults.headersTimeout ? undefined : headersTimeout
-}
-
-function nodeOptionsOf (app: FastifyInstance): NodeOptions {
-  const { http, https } = optionsOf(app) as { http?: NodeOptions | null, https?: NodeOptions | boolean | null }
-  return (typeof https === 'object' && https !== null ? https : http) ?? {}
 }
 
 export default definePlugin<ServerDefaultsOptions, GivenServerDefaults, null>({

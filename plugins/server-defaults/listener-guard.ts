@@ -183,7 +183,7 @@ export class ListenerGuard {
     } else if (this.#isFlooded(stream)) {
       return false
     }
-    return this.#passesHead(req, res)
+    return this.#passesHead(req, res, stream === undefined)
   }
 
   #isFlooded ({ session }: ServerHttp2Stream): boolean {
@@ -195,10 +195,10 @@ export class ListenerGuard {
     return inspectHead(rawHeaders, maxHeaders === false ? Infinity : maxHeaders)
   }
 
-  #passesHead (req: IncomingMessage, res: ServerResponse): boolean {
+  #passesHead (req: IncomingMessage, res: ServerResponse, isHttp1: boolean): boolean {
     const found = this.#inspect(req)
     // Bodies of HTTP/2 are their streams' business; one that waits for 100 Continue is not on its way.
-    if (found & HAS_BODY && streamOf(req) === undefined && !(res as { _expect_continue?: boolean })._expect_continue) process.nextTick(expectBody, req, this.#clock)
+    if (found & HAS_BODY && isHttp1 && !(res as { _expect_continue?: boolean })._expect_continue) process.nextTick(expectBody, req, this.#clock)
     const refusal = refusalOf(found)
     if (refusal === undefined || !this.#refuses(refusal)) return true
     refuse(req, res, refusal)

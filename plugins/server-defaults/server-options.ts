@@ -7,7 +7,18 @@ import type { FastifyBaseLogger, FastifyHttp2Options, FastifyHttp2SecureOptions,
 import { checkTimeouts, defaults } from './options.ts'
 
 /** Options of node:http that Fastify passes on, inside `http` or, where that is set, inside `https`. */
-interface NodeOptions { headersTimeout?: number, connectionsCheckingInterval?: number, settings?: object }
+interface NodeOptions { headersTimeout?: number, connectionsCheckingInterval?: number, settings?: { maxConcurrentStreams?: number } }
+
+interface Given { http?: NodeOptions | null, https?: NodeOptions | boolean | null }
+
+/** What was given for node:http. */
+export function nodeOptionsOf ({ http, https }: Given): NodeOptions {
+  return (isSecure(https) ? https : http) ?? {}
+}
+
+function isSecure (https: Given['https']): https is NodeOptions {
+  return typeof https === 'object' && https !== null
+}
 
 /**
  * The options for `Fastify()`: `keepAliveTimeout` 72 s, `headersTimeout` 20 s checked every 5 s, 100 streams to an HTTP/2
@@ -19,7 +30,7 @@ export function serverOptions<Server extends http2.Http2Server, Logger extends F
 export function serverOptions<Server extends https.Server, Logger extends FastifyBaseLogger = FastifyBaseLogger> (options: FastifyHttpsOptions<Server, Logger>): FastifyHttpsOptions<Server, Logger>
 export function serverOptions<Server extends http.Server, Logger extends FastifyBaseLogger = FastifyBaseLogger> (options?: FastifyHttpOptions<Server, Logger>): FastifyHttpOptions<Server, Logger>
 export function serverOptions (options: object = {}): object {
-  const user: { http?: NodeOptions | null, https?: NodeOptions | boolean | null, http2?: boolean, requestTimeout?: number } = options
+  const user: Given & { http2?: boolean, requestTimeout?: number } = options
   const { requestTimeout = defaults.requestTimeout } = user
   const merged: Record<string, unknown> = {
     requestTimeout,
@@ -27,15 +38,15 @@ export function serverOptions (options: object = {}): object {
     return503OnClosing: false,
     ...user
   }
-  const secure = typeof user.https === 'object' && user.https !== null
-  const node = (secure ? user.https : user.http) as NodeOptions | undefined | null
+  const secure = isSecure(user.https)
+  const node = nodeOptionsOf(user)
   if (user.http2) {
     const { maxConcurrentStreams } = defaults.http2
     // Has neither of the two below; an `https` that is not set means HTTP/2 without TLS.
-    merged[secure ? 'https' : 'http'] = { ...node, settings: { maxConcurrentStreams, ...node?.settings } }
+    merged[secure ? 'https' : 'http'] = { ...node, settings: { maxConcurrentStreams, ...node.settings } }
     return merged
   }
-  checkTimeouts(node?.headersTimeout, requestTimeout)
+  checkTimeouts(node.headersTimeout, requestTimeout)
   merged[secure ? 'https' : 'http'] = {
     headersTimeout: requestTimeout > 0 ? Math.min(defaults.headersTimeout, requestTimeout) : defaults.headersTimeout,
     connectionsCheckingInterval: defaults.checkInterval,

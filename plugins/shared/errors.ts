@@ -2,6 +2,11 @@
 // the others carry the status code that a client sees. `code` is stable, the wording is not.
 import createError from '@fastify/error'
 
+/** What a function of the app's failed with. Fastify takes a hook that throws nothing for one that lets the request by, so nothing becomes an Error. */
+export function causeOf (thrown: unknown): unknown {
+  return thrown || new Error('A function of the app failed without a reason')
+}
+
 /** A boot error: an option that cannot be used. The message names key, value and expectation. */
 export const BadOption = createError('FST_SURGE_BAD_OPTION', '%s', 500, TypeError)
 /** A boot error: something on the app already does what the plugin would do. */

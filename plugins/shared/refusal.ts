@@ -4,6 +4,7 @@ import { STATUS_CODES } from 'node:http'
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import { streamOf } from './http2.ts'
 import { hasNoHeaders, mayHaveTrailers, onSendHooksOf } from './fastify-internals.ts'
+import { isPromise } from './promise.ts'
 import { watchSend } from './watch-send.ts'
 
 const JSON_TYPE = 'application/json; charset=utf-8'
@@ -30,8 +31,9 @@ export interface Refusal {
 
 /**
  * Shapes the body of a refusal: what it returns is sent instead of the default body; `undefined` keeps the default. A promise is
- * waited for. What it throws is logged, and the default body is sent. It may set headers, and answer by itself as well, before it returns: behind a deadline, the reply is nobody's after that. Status,
- * `Cache-Control` and `Retry-After` are on the reply already: `reply.getHeader('retry-after')` is what will be sent, in seconds.
+ * waited for. What it throws is logged, and the default body is sent. It may set headers, and answer by itself as well, before it
+ * returns: behind a deadline, the reply is nobody's after that. Status, `Cache-Control` and `Retry-After` are on the reply already:
+ * `reply.getHeader('retry-after')` is what will be sent, in seconds.
  */
 export type OnRefused = (request: FastifyRequest, reply: FastifyReply, refusal: Refusal) => unknown
 
@@ -102,14 +104,14 @@ function shape (request: FastifyRequest, reply: FastifyReply, refusal: Refusal, 
     shaped()
   }
 
-  let body: any
+  let body: unknown
   try {
     body = onRefused(request, reply, refusal)
   } catch (err) {
     failed(err)
     return
   }
-  if (body !== reply && typeof body?.then === 'function') body.then(shaped, failed)
+  if (body !== reply && isPromise(body)) body.then(shaped, failed)
   else shaped(body)
 }
 

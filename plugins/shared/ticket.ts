@@ -4,6 +4,7 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import type { Clock } from './clock.ts'
+import { causeOf } from './errors.ts'
 import { forgoHandler, watchErrorHandler } from './fastify-internals.ts'
 import type { Trace } from './histogram.ts'
 import { asksForUpgrade, streamOf } from './http2.ts'
@@ -267,12 +268,12 @@ export class Ticket {
     this.#admission.refusals.record(refusal, this.route.key, dryRun, this.moment)
   }
 
-  /** For a stage that held the ticket and failed: the app's error handler answers, as it does for any hook that fails. Of no error the request would go on. */
+  /** For a stage that held the ticket and failed: the app's error handler answers, as it does for any hook that fails. */
   fail (error: unknown): void {
     // Not the stage's: it came from what ran behind it, where nobody is left to hand it to.
     if (this.started) throw error
     if (this.closed || this.refused) return
-    this.#done((error || new Error('A function of the app failed without a reason')) as Error)
+    this.#done(causeOf(error) as Error)
   }
 
   /** The handler is done, and its reply is on the way (or dropped, when the suite answered before it). */

@@ -6,7 +6,19 @@ import { test } from 'node:test'
 import zlib from 'node:zlib'
 import Fastify from 'fastify'
 import surge from '../../plugins/index.ts'
+import type { JsonStream } from '../../plugins/json-stream/index.ts'
 import { deferred, listen, RawClient } from './server.ts'
+
+/** An iteration whose second next() waits for more of the body. */
+async function waitsForMore (stream: JsonStream<unknown>) {
+  const { signal } = stream
+  const iterator = stream[Symbol.asyncIterator]()
+  await iterator.next()
+  const next = iterator.next()
+  // Until the body is asked for more, which nobody hears of.
+  await new Promise(resolve => setImmediate(resolve))
+  return { signal, iterator, next }
+}
 
 const types = { 'application/x-ndjson': ['1\n', '2\n3\n'], 'application/json': ['[1,', '2,3]'] } as const
 
@@ -44,13 +56,7 @@ for (const [type, [first, rest]] of Object.entries(types)) {
       const outcome = deferred<any>()
       const { port } = await listen(t, app => {
         app.post('/import', { config: { jsonStream: true } }, async (request, reply) => {
-          const stream = request.jsonStream()
-          const { signal } = stream
-          const iterator = stream[Symbol.asyncIterator]()
-          await iterator.next()
-          const next = iterator.next()
-          // Until the body is asked for more, which nobody hears of.
-          await new Promise(resolve => setImmediate(resolve))
+          const { signal, next } = await waitsForMore(request.jsonStream())
           reply.code(202).send({ accepted: true })
           outcome.resolve(await next.catch(error => [error.code, signal.reason === error]))
           return reply
@@ -96,12 +102,7 @@ for (const encoding of ['identity', 'gzip']) {
   test(`return() answers a next() that waits: ${encoding}`, { timeout: 10_000 }, async t => {
     const { port } = await listen(t, app => {
       app.post('/import', { config: { jsonStream: true } }, async request => {
-        const stream = request.jsonStream()
-        const { signal } = stream
-        const iterator = stream[Symbol.asyncIterator]()
-        await iterator.next()
-        const next = iterator.next()
-        await new Promise(resolve => setImmediate(resolve))
+        const { signal, iterator, next } = await waitsForMore(request.jsonStream())
         await iterator.return!()
         return { next: await next, aborted: signal.aborted }
       })
