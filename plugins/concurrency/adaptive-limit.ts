@@ -44,7 +44,7 @@ const CLEAR_CLAIMS = 20
 /** Fewer say nothing yet of a doubling: the last round does. */
 const FEW_CLAIMS = 4
 /** More say nothing new of a round in which nobody waits, and each costs. */
-const PLENTY_CLAIMS = 100
+const PLENTY_CLAIMS = 50
 const PROBE_MS = 5_000
 const IDLE_MS = 2_000
 /** Service times without an end, behind which nothing is known any more. */

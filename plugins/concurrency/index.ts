@@ -58,10 +58,11 @@ interface RouteGate {
   gate: Gate
   /** The route's number. */
   kind: number
-  priority: (ticket: Ticket) => Priority
+  priority: Priority | ((request: FastifyRequest) => Priority)
   /** Where the gate has shares. */
   key: ((request: FastifyRequest) => string | undefined) | undefined
   onShed: OnShed | undefined
+  dryRun: boolean
 }
 
 const refusals = Object.fromEntries(SHED_REASONS.map(reason => [reason, prepareRefusal('concurrency', reason, shedErrors[reason], 1)])) as Record<ShedReason, Refusal>
@@ -73,24 +74,25 @@ const loop = new LoopTurns(systemClock.now)
 class TicketWaiter extends Waiter {
   readonly ticket: Ticket
   readonly route: RouteGate
-  readonly #dryRun: boolean
 
-  constructor (ticket: Ticket, route: RouteGate, dryRun: boolean) {
-    super(route.priority(ticket))
+  constructor (ticket: Ticket, route: RouteGate) {
+    super(priorityOf(ticket, route))
     this.ticket = ticket
     this.route = route
-    this.patience = ticket.remaining
     this.kind = route.kind
     if (route.key !== undefined) this.key = route.key(ticket.request)
-    this.#dryRun = dryRun
+  }
+
+  get patience (): number {
+    return this.ticket.remaining
   }
 
   override admitted (): void {
-    if (!this.#dryRun) this.ticket.resume()
+    if (!this.route.dryRun) this.ticket.resume()
   }
 
   override shed (reason: ShedReason): void {
-    refuse(this.ticket, this.route, reason, this.#dryRun)
+    refuse(this.ticket, this.route, reason)
   }
 }
 
@@ -105,8 +107,12 @@ function ask<Answer> (of: (request: FastifyRequest) => Answer, request: FastifyR
   }
 }
 
+function priorityOf ({ request }: Ticket, { priority }: RouteGate): Priority {
+  return typeof priority === 'function' ? ask(priority, request) : priority
+}
+
 /** True when the request may go on, which it may in a dry run only. */
-function refuse (ticket: Ticket, { onShed }: RouteGate, reason: ShedReason, dryRun: boolean): boolean {
+function refuse (ticket: Ticket, { onShed, dryRun }: RouteGate, reason: ShedReason): boolean {
   if (onShed === undefined || dryRun) return ticket.refuse(refusals[reason], dryRun)
   degrade(ticket, onShed, reason).catch(error => ticket.fail(error))
   return false
@@ -155,25 +161,26 @@ function concurrencyStage (gates: Map<string, Gate>, options: ResolvedOptions, d
       return {
         gate: gates.get(group)!,
         kind: ++routes,
-        priority: typeof priority === 'function' ? ticket => ask(priority, ticket.request) : () => priority,
+        priority,
         key: gate.maxPerKey === undefined ? undefined : key === undefined ? ipOf : request => ask(key, request),
-        onShed: gate.onShed
+        onShed: gate.onShed,
+        dryRun
       }
     },
 
-    priority: (ticket, route) => route.priority(ticket),
+    priority: priorityOf,
 
     forestalled ({ by }, { gate }) {
       if (by === 'pressure') gate.forestalled()
     },
 
     enter (ticket, route) {
-      const waiter = new TicketWaiter(ticket, route, dryRun)
+      const waiter = new TicketWaiter(ticket, route)
       ticket.waiter = waiter
       const outcome = route.gate.enter(waiter, ticket.moment)
       if (outcome === 'RUN') return true
       if (outcome === 'WAIT') return dryRun
-      return refuse(ticket, route, outcome, dryRun)
+      return refuse(ticket, route, outcome)
     },
 
     withdrawn (ticket) {

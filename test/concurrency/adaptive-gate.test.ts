@@ -12,6 +12,7 @@ const SERVICE = 20
 const PATIENCE = 500
 
 class Call extends Waiter {
+  patience = Infinity
   readonly asked: number
   readonly #begin: (call: Call) => void
 

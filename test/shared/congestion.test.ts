@@ -27,6 +27,7 @@ test('silence says nothing: an old interval does not make a new one congested', 
 })
 
 class Claim extends Waiter {
+  patience = Infinity
   readonly name: string
   readonly log: string[]
   constructor (name: string, log: string[]) {

@@ -10,6 +10,7 @@ import { Waiter, type Priority, type ShedReason } from '../../plugins/shared/gat
 import { FakeClock } from '../support/fake-clock.ts'
 
 class Claim extends Waiter {
+  patience = Infinity
   outcomes: string[] = []
   slots = 0
   /** What its client, or the app in its place, does when it is shed. */

@@ -9,6 +9,7 @@ import { FakeClock } from '../support/fake-clock.ts'
 const defaults = { limit: 2, maxQueue: 2, maxWait: 500, target: Infinity, orphanTimeout: 30_000 }
 
 class Claim extends Waiter {
+  patience = Infinity
   readonly name: string
   readonly #log: string[]
 

@@ -9,6 +9,7 @@ import { FakeClock } from '../support/fake-clock.ts'
 
 /** A claim whose handler computes for `ms`, as a synchronous one does. */
 class Claim extends Waiter {
+  patience = Infinity
   readonly name: string
   readonly work: () => void
   outcome: string | undefined

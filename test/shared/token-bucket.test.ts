@@ -35,6 +35,7 @@ test('in no window does it give more than burst + rate × time', () => {
 })
 
 class Claim extends Waiter {
+  patience = Infinity
   outcome = ''
   override admitted () { this.outcome = 'admitted' }
   override shed (reason: ShedReason) { this.outcome = reason }

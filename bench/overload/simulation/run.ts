@@ -21,6 +21,7 @@ export interface Run {
 }
 
 class Claim extends Waiter {
+  patience = Infinity
   readonly #begin: () => void
 
   constructor (route: number, begin: () => void) {

@@ -76,8 +76,13 @@ export class Gate implements TurnTaker {
    */
   enter (waiter: Waiter, now = this.#clock.now()): 'RUN' | 'WAIT' | ShedReason {
     const turn = this.#loop === undefined || this.#loop.arrive(now)
+    if (turn && this.#open && this.#room.size === 0 && this.#permits.take(now)) return this.#admit(waiter, now)
+    return this.#queue(waiter, turn, now)
+  }
+
+  /** One that is not admitted at once: apart, so that the way of those who are is short. */
+  #queue (waiter: Waiter, turn: boolean, now: number): 'RUN' | 'WAIT' | ShedReason {
     if (!this.#open) return this.#refuse(waiter, 'draining')
-    if (turn && this.#room.size === 0 && this.#permits.take(now)) return this.#admit(waiter, now)
     // The room is for those who wait for slots and tokens: a burst that waits for the loop alone does not fill it.
     const late = !turn && this.#permits.slotFree
     const burst = late && !this.#loop!.standing(now)
@@ -242,8 +247,8 @@ export class Gate implements TurnTaker {
     waiter.state = 'DONE'
     this.#permits.release()
     this.#shares?.remove(waiter.key)
-    this.#grant(now)
-    this.#settle()
+    if (this.#room.size > 0) this.#grant(now)
+    else if (this.#atRest.length > 0) this.#settle()
   }
 
   #grant (now: number): void {

@@ -16,6 +16,7 @@ export const shedErrors = {
 } satisfies Record<ShedReason, unknown>
 
 class TaskWaiter extends Waiter {
+  readonly patience = Infinity
   readonly #resolve: () => void
   readonly #reject: (error: Error) => void
 

@@ -20,8 +20,6 @@ export abstract class Waiter extends Link {
   priority: Priority
   /** Whose share it counts to, where the gate has shares. */
   key: string | undefined = undefined
-  /** Milliseconds that it is of use to wait. */
-  patience = Infinity
   /** A small integer; claims of one kind, such as a route's, take about as long. */
   kind = 0
   /** When it was admitted, in the clock's milliseconds. */
@@ -38,6 +36,9 @@ export abstract class Waiter extends Link {
     // It may come from a request, by way of the app's function: whatever is none counts as normal, never as a crash.
     this.priority = priority === 0 || priority === 2 ? priority : 1
   }
+
+  /** Milliseconds that it is of use to wait; asked of those who are not admitted at once. */
+  abstract readonly patience: number
 
   /** Called in the tick in which its slot became free; only for one that had to wait. */
   abstract admitted (): void
