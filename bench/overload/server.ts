@@ -18,12 +18,18 @@ export interface Server {
   cpu: () => number
   /** The gates' counters, summed. */
   gate: () => { inflight: number, queued: number, orphans: number }
+  /** From now on CPU is read whenever requests for another path come. */
+  watchPaths: () => void
+  /** The stretches of requests for one path since then: how many, and the microseconds of CPU from its first to the next stretch's. */
+  stretches: () => Stretch[]
   /** Microseconds of CPU a hello-world at half load, on a route with its gate and on one without, in pairs; over connections in memory. */
   gatePairs: () => { gated: number[], ungated: number[] }
   /** From now on every request is refused. */
   refuse: () => void
   close: () => void
 }
+
+export interface Stretch { path: string, requests: number, cpu: number }
 
 const [variant, workload] = process.argv.slice(2) as [VariantName, WorkloadName]
 /** Milliseconds that an old app has for its end before the next run starts without waiting for it. */
@@ -38,6 +44,7 @@ const COLD_PAIRS = 50
 
 let app: FastifyInstance
 let downstreams: Array<Downstream | VariedDownstream> = []
+const stretches: Stretch[] = []
 
 const server: { [Question in keyof Server]: (facts: Facts) => Promise<ReturnType<Server[Question]>> } = {
   async open (facts) {
@@ -55,6 +62,25 @@ const server: { [Question in keyof Server]: (facts: Facts) => Promise<ReturnType
 
   async cpu () {
     return cpuTime()
+  },
+
+  async watchPaths () {
+    let since = 0
+    app.server.prependListener('request', ({ url }) => {
+      const last = stretches.at(-1)
+      if (last?.path === url) {
+        last!.requests++
+        return
+      }
+      const now = cpuTime()
+      if (last !== undefined) last.cpu = now - since
+      since = now
+      stretches.push({ path: url!, requests: 1, cpu: NaN })
+    })
+  },
+
+  async stretches () {
+    return stretches
   },
 
   async gatePairs () {

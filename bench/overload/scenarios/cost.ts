@@ -1,7 +1,6 @@
 // What the gate costs: CPU a hello-world request with it and without, and of a refusal beside a reply of bare Fastify, in
 // bursts in turn. At half load, what the gate adds is measured on two routes of one process: between two processes a request
 // over sockets differs by more than that.
-import { inPairs } from '../../support/pairs.ts'
 import { progress } from '../../support/progress.ts'
 import { get } from '../../support/request.ts'
 import { middleHalf } from '../../support/statistics.ts'
@@ -14,9 +13,9 @@ interface Running { side: Side, server: Contender, port: number, bursts: number[
 
 const BURSTS = 5
 const REQUESTS = 2000
-/** Of half load: short, since a neighbour's noise is longer. */
-const HALF_MS = 60
-const PAIRS = 80
+/** Of half load: short, since a neighbour's noise is longer, and without a break, behind which a server has to catch up first. */
+const STRETCH_MS = 100
+const STRETCHES = 160
 
 async function start (side: Side): Promise<Running> {
   const server = await Contender.start('hello', side.variant)
@@ -30,11 +29,24 @@ async function start (side: Side): Promise<Running> {
   return { side, server, port: opened.port, bursts: [] }
 }
 
-/** Microseconds a request that comes when it is due. */
-async function paced ({ server, port }: Running, path: string, perSecond: number, generator: Generator, seed: number): Promise<number> {
-  const before = await server.ask('cpu')
-  const { count } = await generator.run({ port, seed, connections: 20, streams: [{ request: get(path), arrivals: [{ perSecond, ms: HALF_MS }], timeout: 500 }] })
-  return (await server.ask('cpu') - before) / count
+/** Microseconds a request that comes when it is due, on either path, in stretches that take turns. */
+async function paced ({ server, port }: Running, paths: readonly [string, string], perSecond: number, generator: Generator): Promise<[number[], number[]]> {
+  await server.ask('watchPaths')
+  const streams = paths.map((path, side) => ({
+    request: get(path),
+    arrivals: Array.from({ length: STRETCHES }, (_, at) => ({ perSecond: at % 2 === side ? perSecond : 0, ms: STRETCH_MS })),
+    timeout: 500
+  }))
+  await generator.run({ port, seed: 1, connections: 20, streams })
+  // Where one stretch passes into the next, requests overtake each other.
+  const whole = (await server.ask('stretches')).filter(({ requests, cpu }) => requests > perSecond * STRETCH_MS / 1000 / 2 && cpu > 0)
+  const costs: [number[], number[]] = [[], []]
+  for (let at = 1; at < whole.length; at += 2) {
+    const pair = paths.map(path => [whole[at - 1]!, whole[at]!].find(stretch => stretch.path === path))
+    if (pair.includes(undefined)) continue
+    for (const side of [0, 1] as const) costs[side].push(pair[side]!.cpu / pair[side]!.requests)
+  }
+  return costs
 }
 
 interface HalfLoad {
@@ -53,7 +65,7 @@ async function halfLoad (generator: Generator): Promise<HalfLoad> {
   const running = await start({ title: '', variant: 'defaults', refuses: false, costs: [] })
   const full = await running.server.cost(running.port, { path: '/ungated', requests: BURSTS * REQUESTS, connections: 20 })
   const perSecond = 1e6 / full / 2
-  const [gated, ungated] = await inPairs(['/hello', '/ungated'], PAIRS, async (path, pair) => await paced(running, path, perSecond, generator, pair))
+  const [gated, ungated] = await paced(running, ['/hello', '/ungated'], perSecond, generator)
   const inMemory = await running.server.ask('gatePairs')
   running.server.end()
   const added = (costs: number[], without: number[]): number => middle(costs.map((cost, at) => cost - without[at]!))
