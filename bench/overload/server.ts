@@ -20,7 +20,7 @@ export interface Server {
   gate: () => { inflight: number, queued: number, orphans: number }
   /** From now on CPU is read whenever requests for another path come. */
   watchPaths: () => void
-  /** The stretches of requests for one path since then: how many, and the microseconds of CPU from its first to the next stretch's. */
+  /** The stretches of requests for one path since then, which ends it: how many, and the microseconds of CPU from its first to the next stretch's. */
   stretches: () => Stretch[]
   /** Microseconds of CPU a hello-world at half load, on a route with its gate and on one without, in pairs; over connections in memory. */
   gatePairs: () => { gated: number[], ungated: number[] }
@@ -45,6 +45,7 @@ const COLD_PAIRS = 50
 let app: FastifyInstance
 let downstreams: Array<Downstream | VariedDownstream> = []
 const stretches: Stretch[] = []
+let stretchBegan = 0
 
 const server: { [Question in keyof Server]: (facts: Facts) => Promise<ReturnType<Server[Question]>> } = {
   async open (facts) {
@@ -65,21 +66,11 @@ const server: { [Question in keyof Server]: (facts: Facts) => Promise<ReturnType
   },
 
   async watchPaths () {
-    let since = 0
-    app.server.prependListener('request', ({ url }) => {
-      const last = stretches.at(-1)
-      if (last?.path === url) {
-        last!.requests++
-        return
-      }
-      const now = cpuTime()
-      if (last !== undefined) last.cpu = now - since
-      since = now
-      stretches.push({ path: url!, requests: 1, cpu: NaN })
-    })
+    app.server.prependListener('request', watchPath)
   },
 
   async stretches () {
+    app.server.off('request', watchPath)
     return stretches
   },
 
@@ -117,6 +108,18 @@ const server: { [Question in keyof Server]: (facts: Facts) => Promise<ReturnType
     app.server.closeAllConnections()
     await Promise.race([app.close(), new Promise(resolve => setTimeout(resolve, CLOSES_WITHIN).unref())])
   }
+}
+
+function watchPath ({ url }: { url?: string }): void {
+  const last = stretches.at(-1)
+  if (last?.path === url) {
+    last!.requests++
+    return
+  }
+  const now = cpuTime()
+  if (last !== undefined) last.cpu = now - stretchBegan
+  stretchBegan = now
+  stretches.push({ path: url!, requests: 1, cpu: NaN })
 }
 
 process.on('message', async ({ question, facts }: { question: keyof Server, facts: Facts }) => {

@@ -42,9 +42,9 @@ async function paced ({ server, port }: Running, paths: readonly [string, string
   const whole = (await server.ask('stretches')).filter(({ requests, cpu }) => requests > perSecond * STRETCH_MS / 1000 / 2 && cpu > 0)
   const costs: [number[], number[]] = [[], []]
   for (let at = 1; at < whole.length; at += 2) {
-    const pair = paths.map(path => [whole[at - 1]!, whole[at]!].find(stretch => stretch.path === path))
-    if (pair.includes(undefined)) continue
-    for (const side of [0, 1] as const) costs[side].push(pair[side]!.cpu / pair[side]!.requests)
+    const pair = [whole[at - 1]!, whole[at]!]
+    if (pair[0]!.path === pair[1]!.path) continue
+    for (const { path, cpu, requests } of pair) costs[paths.indexOf(path)]!.push(cpu / requests)
   }
   return costs
 }
