@@ -68,7 +68,7 @@ export interface Contest<Point, Reading> {
   points: readonly Point[]
   rounds: number
   facts?: Facts
-  /** Runs of the first point that do not count: where there is much to do a second, a server is cold for longer. @default 0 */
+  /** Runs of the last point that do not count: code that runs a few hundred times a second only is cold for seconds. @default 0 */
   rehearsals?: number
   /** Open before the first request: a surge comes over connections that are there, or the generator is busy opening them. @default 200 */
   connections?: (point: Point) => number
@@ -140,7 +140,7 @@ export async function contest<Point, Reading> (name: string, generator: Generato
 
   async function rehearse (contender: Contender): Promise<void> {
     for (let run = 0; run < rehearsals; run++) {
-      await load(contender, points[0]!, run)
+      await load(contender, points.at(-1)!, run)
       await contender.ask('close')
     }
   }

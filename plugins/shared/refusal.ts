@@ -2,6 +2,7 @@
 // a line each, because past the limit the cost of saying no decides the goodput.
 import { STATUS_CODES } from 'node:http'
 import type { FastifyReply, FastifyRequest } from 'fastify'
+import { Batch } from './batch.ts'
 import { streamOf } from './http2.ts'
 import { hasNoHeaders, mayHaveTrailers, onSendHooksOf } from './fastify-internals.ts'
 import { isPromise } from './promise.ts'
@@ -77,10 +78,22 @@ function isUnseen (request: FastifyRequest, reply: FastifyReply): boolean {
   return true
 }
 
-/** Sends the refusal. The reply passes the user's onSend hooks, not their error handler. `retryAfter` is this request's own wait, in seconds. */
-export function sendRefusal (request: FastifyRequest, reply: FastifyReply, refusal: Refusal, onRefused: OnRefused | undefined, retryAfter = refusal.retryAfter): void {
+interface Unwritten { reply: FastifyReply, refusal: Refusal, retryAfter: number | undefined }
+
+/** Of a flood, since one that is written between the intake of two requests costs half as much again. */
+const unwritten = new Batch<Unwritten>(({ reply, refusal, retryAfter }) => {
+  // Its client may have left since.
+  if (!reply.raw.headersSent && reply.request.raw.socket?.destroyed !== true) writeRefusal(reply, refusal, retryAfter)
+})
+
+/**
+ * Sends the refusal. The reply passes the user's onSend hooks, not their error handler. `retryAfter` is this request's own wait, in
+ * seconds; `atOnce` where the app may write to the reply as well.
+ */
+export function sendRefusal (request: FastifyRequest, reply: FastifyReply, refusal: Refusal, onRefused: OnRefused | undefined, atOnce: boolean, retryAfter = refusal.retryAfter): void {
   if (onRefused === undefined && isUnseen(request, reply)) {
-    writeRefusal(reply, refusal, retryAfter)
+    if (atOnce) writeRefusal(reply, refusal, retryAfter)
+    else unwritten.add({ reply, refusal, retryAfter })
     return
   }
   reply.code(refusal.statusCode)

@@ -243,7 +243,7 @@ export class Ticket {
     this.refused = true
     // An onSend hook of the app may be what takes so long.
     if (this.settled) writeRefusal(this.reply, refusal, retryAfter)
-    else sendRefusal(this.request, this.reply, refusal, this.#admission.suite.onRefused, retryAfter)
+    else sendRefusal(this.request, this.reply, refusal, this.#admission.suite.onRefused, this.started, retryAfter)
     return false
   }
 

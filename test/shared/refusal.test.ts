@@ -156,3 +156,53 @@ test('onRefused: a promise is waited for, an error of it is logged and the defau
     assert.ok(lines.every(line => line.includes('in onRefused')))
   }
 })
+
+async function drained (t: TestContext): Promise<{ app: FastifyInstance, heads: () => number }> {
+  const app = Fastify()
+  t.after(async () => await app.close())
+  await app.register(surge, { pressure: false, lifecycle: false, rateLimit: false })
+  app.get('/', async () => 'served')
+  let heads = 0
+  app.server.on('request', (_req, res) => {
+    const { writeHead } = res
+    res.writeHead = function counted (this: typeof res, ...args: any[]) {
+      heads++
+      return writeHead.apply(this, args as any)
+    } as typeof writeHead
+  })
+  await app.ready()
+  await app.concurrency.drain()
+  return { app, heads: () => heads }
+}
+
+test('refusals of one iteration are written together, and each client gets its own', async t => {
+  const { app } = await drained(t)
+  const port = await listen(app)
+  const clients = await Promise.all(Array.from({ length: 40 }, async () => await RawClient.connect(port)))
+  const replies = await Promise.all(clients.map(async client => await client.get('/').reply()))
+  assert.ok(replies.every(({ status, body }) => status === 503 && JSON.parse(body).code === 'FST_SURGE_DRAINING'))
+  // Their connections are still of use.
+  const again = await Promise.all(clients.map(async client => await client.get('/').reply()))
+  assert.ok(again.every(({ status }) => status === 503))
+})
+
+test('nothing is written for a client that left behind its refusal, nor is what an earlier hook wrote after it', async t => {
+  const { app, heads } = await drained(t)
+  const asked = deferred()
+  let leaves = true
+  app.server.on('request', (req, res) => {
+    if (leaves) req.socket.destroy()
+    else res.writeHead(418).end()
+    asked.resolve()
+  })
+  const port = await listen(app)
+  const left = (await RawClient.connect(port)).get('/')
+  await asked.promise
+  await left.closed
+  assert.equal(heads(), 0)
+  leaves = false
+  const { status } = await (await RawClient.connect(port)).get('/').reply()
+  assert.equal(status, 418)
+  assert.equal(heads(), 1)
+  assert.equal(app.concurrency.stats().shed.draining, 2)
+})

@@ -169,6 +169,7 @@ export async function cpu ({ generator, quick, rounds }: Setting): Promise<Findi
     variants,
     points,
     rounds: Math.min(rounds, 3),
+    rehearsals: 6,
     connections: ({ connections }) => connections,
     streams: ({ load }) => surge(capacity, load, CALM, length),
     read: attempts => goodput(outcomes(attempts, { from: CALM, to: CALM + length }), length)
