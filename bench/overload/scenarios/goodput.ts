@@ -85,6 +85,7 @@ export async function costs (workload: WorkloadName, facts: Facts, requests: num
   if (opened.unknown !== undefined) throw new Error(opened.unknown)
   await server.warmUp(opened.port)
   const loop = { path: '/', requests, connections }
+  await server.cost(opened.port, loop)
   const reply = await server.cost(opened.port, loop)
   await server.ask('refuse')
   await server.cost(opened.port, { ...loop, requests: 3000, status: 503 })
@@ -161,7 +162,7 @@ export async function cpu ({ generator, quick, rounds }: Setting): Promise<Findi
   // A turn of a loop that takes in whatever came is 200 ms long with 100 connections, within what clients wait, and 800 with 400.
   const points: Crowd[] = [100, 400].flatMap(connections => [2, 5].map(load => ({ load, connections })))
   const length = quick ? 1200 : 2000
-  const paid = await costs('cpu', {}, 400, 4)
+  const paid = await costs('cpu', {}, 1500, 4)
   const capacity = 1e6 / paid.reply
   const variants: VariantName[] = ['bare', 'tuned', 'defaults']
   const readings = await contest('cpu', generator, {
