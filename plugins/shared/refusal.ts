@@ -82,18 +82,29 @@ interface Unwritten { reply: FastifyReply, refusal: Refusal, retryAfter: number 
 
 /** Of a flood, since one that is written between the intake of two requests costs half as much again. */
 const unwritten = new Batch<Unwritten>(({ reply, refusal, retryAfter }) => {
-  // Its client may have left since.
-  if (!reply.raw.headersSent && reply.request.raw.socket?.destroyed !== true) writeRefusal(reply, refusal, retryAfter)
+  // Its client may have left since, or another hook answered.
+  if (reply.sent || reply.raw.headersSent || reply.request.raw.socket?.destroyed === true) return
+  try {
+    writeRefusal(reply, refusal, retryAfter)
+  } catch (err) {
+    reply.log.error({ err }, 'a refusal could not be written')
+    reply.request.raw.destroy()
+  }
 })
 
+/** Writes the refusals that have waited for a while: to be called before the app runs, which may take long. */
+export function writeLateRefusals (now: number): void {
+  unwritten.catchUp(now)
+}
+
 /**
- * Sends the refusal. The reply passes the user's onSend hooks, not their error handler. `retryAfter` is this request's own wait, in
- * seconds; `atOnce` where the app may write to the reply as well.
+ * Sends the refusal, at once or with others of this iteration. The reply passes the user's onSend hooks, not their error handler. `retryAfter` is this
+ * request's own wait, in seconds; `now` is undefined where the app may write to the reply as well, so that it has to be at once.
  */
-export function sendRefusal (request: FastifyRequest, reply: FastifyReply, refusal: Refusal, onRefused: OnRefused | undefined, atOnce: boolean, retryAfter = refusal.retryAfter): void {
+export function sendRefusal (request: FastifyRequest, reply: FastifyReply, refusal: Refusal, onRefused: OnRefused | undefined, now: number | undefined, retryAfter = refusal.retryAfter): void {
   if (onRefused === undefined && isUnseen(request, reply)) {
-    if (atOnce) writeRefusal(reply, refusal, retryAfter)
-    else unwritten.add({ reply, refusal, retryAfter })
+    if (now === undefined) writeRefusal(reply, refusal, retryAfter)
+    else unwritten.add({ reply, refusal, retryAfter }, now)
     return
   }
   reply.code(refusal.statusCode)

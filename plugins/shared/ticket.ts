@@ -8,7 +8,7 @@ import { causeOf } from './errors.ts'
 import { forgoHandler, watchErrorHandler } from './fastify-internals.ts'
 import type { Trace } from './histogram.ts'
 import { asksForUpgrade, streamOf } from './http2.ts'
-import { sendRefusal, writeRefusal, type Refusal } from './refusal.ts'
+import { sendRefusal, writeLateRefusals, writeRefusal, type Refusal } from './refusal.ts'
 import { endWithReply, endWithStream, unwatchPipelined, watchBelated, watchPipelined } from './reply-ends.ts'
 import type { RouteFacts } from './route.ts'
 import type { SuiteState } from './suite-state.ts'
@@ -136,6 +136,8 @@ export class Ticket {
   /** Behind another reply on its connection. */
   #pipelined = false
   #eventStream: boolean | undefined = undefined
+  /** Of its refusal, in seconds. */
+  #retryAfter: number | undefined = undefined
   #done: (error?: Error) => void = noop
   readonly writeHead: (status: number, reason?: any, headers?: any) => ServerResponse
 
@@ -204,6 +206,7 @@ export class Ticket {
       return
     }
     this.started = true
+    writeLateRefusals(this.moment)
     this.#done()
   }
 
@@ -241,15 +244,17 @@ export class Ticket {
     this.count(refusal, dryRun)
     if (dryRun) return true
     this.refused = true
+    this.#retryAfter = retryAfter ?? refusal.retryAfter
     // An onSend hook of the app may be what takes so long.
     if (this.settled) writeRefusal(this.reply, refusal, retryAfter)
-    else sendRefusal(this.request, this.reply, refusal, this.#admission.suite.onRefused, this.started, retryAfter)
+    else sendRefusal(this.request, this.reply, refusal, this.#admission.suite.onRefused, this.started ? undefined : this.moment, retryAfter)
     return false
   }
 
-  /** Sends the refusal that is on its way past Fastify, as prepared: a hook of the app's holds it up, or failed. */
+  /** Sends the refusal that is on its way past Fastify, as prepared: it waits for others, or a hook of the app's holds it up, or failed. */
   refuseAtOnce (): void {
-    if (this.refusal !== undefined && !this.headWritten && !this.closed) writeRefusal(this.reply, this.refusal, undefined)
+    if (this.refusal === undefined || this.headWritten || this.closed) return
+    writeRefusal(this.reply, this.refusal, this.reply.hasHeader('retry-after') ? undefined : this.#retryAfter)
   }
 
   /** Counts a refusal that the app words itself, in its error handler or a handler of its own. */

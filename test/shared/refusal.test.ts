@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict'
+import { AsyncLocalStorage } from 'node:async_hooks'
 import { test, type TestContext } from 'node:test'
 import Fastify, { type FastifyInstance, type FastifyReply, type LightMyRequestResponse } from 'fastify'
 import concurrency from '../../plugins/concurrency/index.ts'
@@ -205,4 +206,89 @@ test('nothing is written for a client that left behind its refusal, nor is what 
   assert.equal(status, 418)
   assert.equal(heads(), 1)
   assert.equal(app.concurrency.stats().shed.draining, 2)
+})
+
+test('a reply that cannot be ended costs its own connection, and no other refusal that is written with it', async t => {
+  const lines: string[] = []
+  const app = Fastify({ forceCloseConnections: true, logger: { level: 'error', stream: { write: (line: string) => { lines.push(line) } } } })
+  t.after(async () => await app.close())
+  app.addHook('onRequest', (request, reply, done) => {
+    if (request.url === '/bad') reply.raw.end = () => { throw new Error('patched') }
+    done()
+  })
+  await app.register(surge, { pressure: false, lifecycle: false })
+  app.get('/*', async () => 'served')
+  const port = await listen(app)
+  await app.concurrency.drain()
+  for (const count of [5, 16, 20]) {
+    const clients = await Promise.all(Array.from({ length: count }, async () => await RawClient.connect(port)))
+    for (const [at, client] of clients.entries()) client.get(at === 1 ? '/bad' : '/')
+    const replies = await Promise.all(clients.filter((_, at) => at !== 1).map(async client => await client.reply()))
+    assert.ok(replies.every(({ status }) => status === 503))
+    await clients[1]!.closed
+  }
+  assert.equal(lines.filter(line => line.includes('a refusal could not be written')).length, 3)
+})
+
+test('a refusal is written in the async context of its own request', async t => {
+  const context = new AsyncLocalStorage<string>()
+  const app = Fastify()
+  t.after(async () => await app.close())
+  const seen: Array<[string, string | undefined]> = []
+  app.addHook('onRequest', (request, _reply, done) => { context.run(request.url, done) })
+  app.addHook('onResponse', async request => { seen.push([request.url, context.getStore()]) })
+  await app.register(surge, { pressure: false, lifecycle: false })
+  app.get('/:id', async () => 'served')
+  await app.ready()
+  await app.concurrency.drain()
+  const urls = Array.from({ length: 40 }, (_, id) => `/${id}`)
+  await Promise.all(urls.map(async url => await app.inject(url)))
+  assert.deepEqual(seen.sort(([a], [b]) => urls.indexOf(a) - urls.indexOf(b)), urls.map(url => [url, url]))
+})
+
+test('a refusal that waits for others when its deadline passes keeps its Retry-After', async t => {
+  const app = Fastify({ forceCloseConnections: true })
+  t.after(async () => await app.close())
+  await app.register(surge, { pressure: false, concurrency: { limit: 1, maxWait: 100 } })
+  app.get('/hold', { config: { deadline: 5000 } }, () => new Promise(() => {}))
+  app.get('/', { config: { deadline: 115 } }, async () => 'served')
+  const port = await listen(app)
+  ;(await RawClient.connect(port)).get('/hold')
+  await eventually(() => app.concurrency.stats().inflight === 1, 'held')
+  const client = (await RawClient.connect(port)).get('/')
+  await eventually(() => app.concurrency.stats().queued === 1, 'queued')
+  // Both are due when the loop comes back.
+  const end = performance.now() + 130
+  while (performance.now() < end);
+  const { status, headers } = await client.reply()
+  assert.equal(status, 503)
+  assert.match(headers['retry-after'] ?? 'none', /^\d+$/)
+})
+
+test('a refusal does not wait for what others of its iteration compute, but for one of them', async t => {
+  const app = Fastify({ forceCloseConnections: true })
+  t.after(async () => await app.close())
+  const order: string[] = []
+  app.addHook('onRequest', (request, reply, done) => {
+    const { end } = reply.raw
+    if (request.url === '/refused') {
+      reply.raw.end = function ended (this: typeof reply.raw, ...args: any[]) {
+        order.push('refused')
+        return end.apply(this, args as any)
+      } as typeof end
+    }
+    done()
+  })
+  await app.register(surge, { pressure: false, lifecycle: false })
+  app.get('/refused', async () => 'served')
+  app.get('/computes', { config: { concurrency: false } }, async () => {
+    order.push('computes')
+    const end = performance.now() + 5
+    while (performance.now() < end);
+    return 'computed'
+  })
+  await app.ready()
+  await app.concurrency.drain()
+  await Promise.all(['/refused', '/computes', '/computes', '/computes'].map(async url => await app.inject(url)))
+  assert.ok(order.indexOf('refused') <= 1, order.join(' '))
 })
