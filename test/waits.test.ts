@@ -62,6 +62,11 @@ const cases: Record<string, [register: string, code: string, said: string]> = {
     "await app.register(jsonStream, { idleTimeout: 30 }); app.post('/', { config: { jsonStream: true } }, async request => { for await (const row of request.jsonStream()) console.log(row) })",
     "const { PassThrough } = await import('node:stream'); const body = new PassThrough(); body.write('[1,'); console.log(await codeOf(app.inject({ method: 'POST', url: '/', payload: body, headers: { 'content-type': 'application/json' } })))",
     '1\n408 FST_SURGE_JSON_IDLE'
+  ],
+  'an injected body that stays silent behind its reply ends no process': [
+    "let raw; await app.register(jsonStream, { idleTimeout: 30 }); app.post('/', { config: { jsonStream: true } }, async request => { raw = request.raw; for await (const row of request.jsonStream()) console.log(row) })",
+    "const { PassThrough } = await import('node:stream'); const body = new PassThrough(); body.write('[1,'); await app.inject({ method: 'POST', url: '/', payload: body, headers: { 'content-type': 'application/json' } }); await new Promise(resolve => { raw.once('close', resolve); setTimeout(resolve, 1000).unref() }); console.log('closed')",
+    '1\nclosed'
   ]
 }
 

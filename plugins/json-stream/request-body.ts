@@ -65,6 +65,8 @@ export class RequestBody {
     // HTTP/2 ends the stream alone: its connection carries others.
     const stream = streamOf(this.#request)
     if (stream !== undefined) resetBehindReply(stream)
-    else this.#request.socket.destroySoon()
+    // What inject() has for a socket cannot.
+    else if ('destroySoon' in this.#request.socket) this.#request.socket.destroySoon()
+    else this.#request.destroy()
   }
 }
