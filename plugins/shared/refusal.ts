@@ -101,7 +101,7 @@ export function writeLateRefusals (now: number): void {
  * Sends the refusal, at once or with others of this iteration. The reply passes the user's onSend hooks, not their error handler. `retryAfter` is this
  * request's own wait, in seconds; `now` is undefined where the app may write to the reply as well, so that it has to be at once.
  */
-export function sendRefusal (request: FastifyRequest, reply: FastifyReply, refusal: Refusal, onRefused: OnRefused | undefined, now: number | undefined, retryAfter = refusal.retryAfter): void {
+export function sendRefusal (request: FastifyRequest, reply: FastifyReply, refusal: Refusal, onRefused: OnRefused | undefined, now: number | undefined, retryAfter: number | undefined): void {
   if (onRefused === undefined && isUnseen(request, reply)) {
     if (now === undefined) writeRefusal(reply, refusal, retryAfter)
     else unwritten.add({ reply, refusal, retryAfter }, now)

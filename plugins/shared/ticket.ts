@@ -247,7 +247,7 @@ export class Ticket {
     this.#retryAfter = retryAfter ?? refusal.retryAfter
     // An onSend hook of the app may be what takes so long.
     if (this.settled) writeRefusal(this.reply, refusal, retryAfter)
-    else sendRefusal(this.request, this.reply, refusal, this.#admission.suite.onRefused, this.started ? undefined : this.moment, retryAfter)
+    else sendRefusal(this.request, this.reply, refusal, this.#admission.suite.onRefused, this.started ? undefined : this.moment, this.#retryAfter)
     return false
   }
 
