@@ -3,7 +3,7 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import { JsonAborted, JsonReplied } from '../shared/errors.ts'
 import { streamOf } from '../shared/http2.ts'
-import { isComplete } from '../shared/reply-ends.ts'
+import { endConnection, isComplete } from '../shared/reply-ends.ts'
 import { resetBehindReply } from '../shared/unread-body.ts'
 import { BodyReader, DRAIN_BYTES } from './body-reader.ts'
 import type { JsonStream } from './json-stream.ts'
@@ -65,8 +65,6 @@ export class RequestBody {
     // HTTP/2 ends the stream alone: its connection carries others.
     const stream = streamOf(this.#request)
     if (stream !== undefined) resetBehindReply(stream)
-    // What inject() has for a socket cannot.
-    else if ('destroySoon' in this.#request.socket) this.#request.socket.destroySoon()
-    else this.#request.destroy()
+    else endConnection(this.#request)
   }
 }

@@ -11,6 +11,7 @@ import { BadOption, Clash } from '../shared/errors.ts'
 import { listenersOf, optionsOf } from '../shared/fastify-internals.ts'
 import { EXEMPT } from '../shared/route.ts'
 import { asksForUpgrade, streamOf } from '../shared/http2.ts'
+import { endConnection } from '../shared/reply-ends.ts'
 import { sidePathsOf } from '../shared/side-paths.ts'
 import { drainChannel } from '../shared/telemetry.ts'
 import type { Ticket } from '../shared/ticket.ts'
@@ -86,6 +87,7 @@ async function createLifecycle (app: FastifyInstance, options: Lifecycle): Promi
   const farewell = new Farewell(systemClock, endReply)
   let deadline: NodeJS.Timeout | undefined
   let sweeping: NodeJS.Timeout | undefined
+  let ending: NodeJS.Immediate | undefined
 
   function unasked (): Socket[] {
     return listenersOf(app).flatMap(unaskedOf)
@@ -105,7 +107,7 @@ async function createLifecycle (app: FastifyInstance, options: Lifecycle): Promi
       for (const session of sessions) session.destroy()
     }, closeTimeout).unref()
     // Only when Fastify has stopped listening, which it does as soon as the preClose hooks are through.
-    setImmediate(() => {
+    ending = setImmediate(() => {
       connections.close(unasked())
       sweeping = setInterval(() => connections.closeIdle(unasked()), SWEEP_MS).unref()
       for (const session of sessions) session.close()
@@ -116,7 +118,10 @@ async function createLifecycle (app: FastifyInstance, options: Lifecycle): Promi
   app.addHook('onClose', async function surgeClosed () {
     clearTimeout(deadline)
     clearInterval(sweeping)
+    clearImmediate(ending)
     farewell.stop()
+    // Replies to inject(), for which no connection was waited.
+    for (const ticket of core.open) if (lasts(ticket)) endReply(ticket)
   })
 
   if (signals.length > 0) {
@@ -163,7 +168,7 @@ function lasts ({ request, reply }: Ticket): boolean {
 function endReply ({ closed, request: { raw } }: Ticket): void {
   if (closed) return
   const stream = streamOf(raw)
-  if (stream === undefined) raw.socket.destroySoon()
+  if (stream === undefined) endConnection(raw)
   else stream.close()
 }
 

@@ -1,5 +1,5 @@
 // Ends of a reply that its own 'close' does not tell of, or does not bring about, and whether the end was a whole one.
-import type { ServerResponse } from 'node:http'
+import type { IncomingMessage, ServerResponse } from 'node:http'
 import { constants, type Http2ServerResponse, type ServerHttp2Stream } from 'node:http2'
 import type { Socket } from 'node:net'
 import type { FastifyReply } from 'fastify'
@@ -78,6 +78,13 @@ function endForgotten (stream: ServerHttp2Stream): void {
 export function isComplete (reply: ServerResponse | Http2ServerResponse): boolean {
   if ('stream' in reply) return reply.writableEnded && reply.stream?.rstCode === 0
   return reply.writableFinished || (reply.writableEnded && isInjected(reply))
+}
+
+/** Ends the HTTP/1 connection of a request once all that was written to it is out. */
+export function endConnection (req: IncomingMessage): void {
+  // What inject() has for a socket cannot.
+  if ('destroySoon' in req.socket) req.socket.destroySoon()
+  else req.destroy()
 }
 
 /** Whether it answers inject(), over no socket. */

@@ -276,7 +276,6 @@ test('what a route tells of its handler, and whose `this` that is, stays', async
 
 test('HTTP/2: what is left of a body is read to its end behind the reply', async t => {
   const app = Fastify({ http2: true })
-  t.after(() => app.close())
   await app.register(concurrency)
   app.addContentTypeParser('x/y', (_request: unknown, payload: unknown, done: (error: null, body: unknown) => void) => done(null, payload))
   const counted = deferred<number>()
@@ -292,7 +291,11 @@ test('HTTP/2: what is left of a body is read to its end behind the reply', async
     reply.code(202).send({})
   })
   const client = http2.connect(`http://127.0.0.1:${await listen(app as unknown as FastifyInstance)}`)
-  t.after(() => client.destroy())
+  t.after(() => {
+    // The server would wait for it.
+    client.destroy()
+    return app.close()
+  })
   const stream = client.request({ ':method': 'POST', ':path': '/', 'content-type': 'x/y' })
   stream.resume().end(Buffer.alloc(400_000))
   assert.equal(await counted.promise, 400_000)

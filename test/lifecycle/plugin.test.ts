@@ -349,6 +349,27 @@ test('event streams and upgrades that do not heed it are ended one after the oth
   assert.ok(await closed < 4_900)
 })
 
+test('an injected event stream ends with close(), whether the server listened or not', async t => {
+  for (const listens of [false, true]) {
+    const app = Fastify(serverOptions())
+    t.after(() => app.close())
+    await app.register(lifecycle, { closeTimeout: 400 })
+    app.get('/sent', (_request, reply) => reply.type('text/event-stream').send(endless()))
+    app.get('/hangs', () => new Promise(() => {}))
+    if (listens) {
+      // close() waits for its reply, so that the stream is ended in its turn.
+      const client = (await RawClient.connect(await listen(app))).get('/hangs')
+      t.after(() => client.end())
+    }
+    const injected = (await app.inject({ url: '/sent', payloadAsStream: true })).stream()
+    injected.on('error', () => {})
+    const ended = new Promise(resolve => injected.once('close', resolve))
+    injected.resume()
+    await app.close()
+    await ended
+  }
+})
+
 function endless (): Readable {
   const stream = new Readable({ read () {} })
   stream.push('data: 1\n\n')
