@@ -69,6 +69,7 @@ interface Trial {
 
 export class AdaptiveLimit implements Limit {
   current = 0
+  readonly adaptive = true
   searching = true
   readonly #min: number
   readonly #max: number

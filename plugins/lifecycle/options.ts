@@ -1,7 +1,7 @@
 // The options of the lifecycle plugin: where the probes answer, and how long the server takes to say goodbye.
 import { BadOption } from '../shared/errors.ts'
-import { boolean, either, integer, listOf, milliseconds, number, object, oneOf, path, readOptions, string, type Rule, type Rules } from '../shared/check.ts'
-import type { Address } from './side-listener.ts'
+import { boolean, either, listOf, milliseconds, number, object, oneOf, path, readOptions, type Rule, type Rules } from '../shared/check.ts'
+import { address, portNumber, type Address } from '../shared/listen.ts'
 import type { Signal } from './signals.ts'
 
 export interface Readiness {
@@ -40,20 +40,12 @@ const READYZ = '/readyz'
 const DRAIN_DELAY_BY_SIGNAL = 5_000
 
 const share: Rule = { expects: 'a number above 0 and at most 1', accepts: value => number(0, 1).accepts(value) && value !== 0 }
-const portNumber = integer(0, 65_535)
-
 const readiness: Rule = object((input, at) => readOptions<Required<Readiness>>(at, input, { path, saturation: either(share, oneOf(false)) }, { path: READYZ, saturation: false }))
-
-const listener: Rule = object((input, at) => {
-  const given = readOptions<Partial<Address>>(at, input, { port: portNumber, host: string }, {})
-  if (given.port === undefined) throw new BadOption(`Expected \`${at}.port\` to be ${portNumber.expects}, got undefined`)
-  return given
-})
 
 const rules: Rules<LifecycleOptions> = {
   livez: either(path, oneOf(false)),
   readyz: either(path, oneOf(false), readiness),
-  port: either({ ...portNumber, read: port => ({ port }) }, listener, oneOf(false)),
+  port: either({ ...portNumber, read: port => ({ port }) }, address, oneOf(false)),
   drainDelay: milliseconds(0),
   closeTimeout: milliseconds(),
   signals: either(boolean, listOf('SIGTERM', 'SIGINT', 'SIGHUP', 'SIGQUIT', 'SIGUSR2'))

@@ -1,14 +1,8 @@
 // A small listener beside the app's, for probes and whatever else operators ask. It has an accept queue of its own, so that
 // 10,000 clients in front of the other one delay no liveness probe behind them.
 import http from 'node:http'
-import type { AddressInfo } from 'node:net'
+import { listenAt, portOf, type Address } from '../shared/listen.ts'
 import type { SideHandler } from '../shared/side-paths.ts'
-
-export interface Address {
-  port: number
-  /** @default every address of the machine */
-  host?: string
-}
 
 const TIMEOUT_MS = 5_000
 const MAX_CONNECTIONS = 100
@@ -24,24 +18,16 @@ export class SideListener {
       else handler(request, response)
     })
     this.#server.maxConnections = MAX_CONNECTIONS
-    // The app's own listener keeps the process alive.
-    this.#server.unref()
   }
 
   /** The port that it listens on. */
   get port (): number | undefined {
-    return (this.#server.address() as AddressInfo | null)?.port
+    return portOf(this.#server)
   }
 
   /** Rejects when the port is taken. */
-  async listen ({ port, host }: Address): Promise<void> {
-    await new Promise<void>((resolve, reject) => {
-      this.#server.once('error', reject)
-      this.#server.listen(port, host, () => {
-        this.#server.removeListener('error', reject)
-        resolve()
-      })
-    })
+  async listen (address: Address): Promise<void> {
+    await listenAt(this.#server, address)
   }
 
   async close (): Promise<void> {

@@ -1,25 +1,9 @@
 // The gates: what they let in, held and refused, by their own counts, and how long those waited who had to.
+import type { GateCounts, Gates } from '../shared/gates.ts'
 import { Histogram } from '../shared/histogram.ts'
 import type { Add, Instrument, Instruments } from '../shared/instruments.ts'
 
 export type WaitOutcome = 'admitted' | 'shed' | 'gone'
-
-/** What is read of `app.concurrency`; a worker pool or anything else of that shape would do. */
-export interface Gates {
-  readonly groups: readonly string[]
-  stats: (group: string) => GateCounts
-}
-
-interface GateCounts {
-  limit: number
-  inflight: number
-  queued: number
-  orphans: number
-  admitted: number
-  shed: Readonly<Record<string, number>>
-  gone: number
-  orphansTimedOut: number
-}
 
 const BOUNDS = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5]
 
@@ -71,16 +55,6 @@ function readOutcomes ({ admitted, shed, gone }: GateCounts, group: string, add:
   add(admitted, { group, outcome: 'admitted' })
   for (const [reason, count] of Object.entries(shed)) add(count, { group, outcome: 'shed', reason })
   add(gone, { group, outcome: 'gone' })
-}
-
-/** A context without gates of its own inherits those of the one around it, which count once. */
-export function gatesOf (contexts: Iterable<object>): Set<Gates> {
-  const gates = new Set<Gates>()
-  for (const context of contexts) {
-    const own = (context as { concurrency?: Gates }).concurrency
-    if (own !== undefined) gates.add(own)
-  }
-  return gates
 }
 
 /** The gate that a route's `config.concurrency` names. */

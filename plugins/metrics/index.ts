@@ -8,13 +8,14 @@ import { systemClock } from '../shared/clock.ts'
 import { definePlugin } from '../shared/define-plugin.ts'
 import { Clash } from '../shared/errors.ts'
 import { listenersOf } from '../shared/fastify-internals.ts'
+import { GateView } from '../shared/gates.ts'
 import { frozen, instrumentsOf, type Family, type Instruments } from '../shared/instruments.ts'
 import { isComplete } from '../shared/reply-ends.ts'
 import { EXEMPT } from '../shared/route.ts'
 import { ticketOf, type Ticket } from '../shared/ticket.ts'
 import { watchSockets } from '../shared/watch-sockets.ts'
 import { registerAcceptQueue } from './accept-queue.ts'
-import { AdmissionMeter, gatesOf, groupOf } from './admission-meter.ts'
+import { AdmissionMeter, groupOf } from './admission-meter.ts'
 import { ConnectionMeter, type Connection } from './connection-meter.ts'
 import { History } from './history.ts'
 import { toMetricProducer, type MetricProducer } from './opentelemetry.ts'
@@ -57,8 +58,7 @@ interface Core {
   connections: ConnectionMeter
   /** Of the page, where there is one. */
   recorder: Recorder | undefined
-  /** Contexts that may have gates of their own. */
-  contexts: Set<FastifyInstance>
+  gates: GateView
 }
 
 const kOwn = Symbol('fastify-surge.metrics-route')
@@ -70,13 +70,13 @@ function createMetrics (app: FastifyInstance, options: ResolvedOptions): Core {
     admission: new AdmissionMeter(),
     connections: new ConnectionMeter(),
     recorder: undefined,
-    contexts: new Set([app])
+    gates: new GateView()
   }
   const { instruments } = core
   const runtime = new Runtime()
   const upstreams = new UpstreamMeter(options.upstreams, systemClock.now)
   core.requests.register(instruments)
-  core.admission.register(instruments, () => gatesOf(core.contexts))
+  core.admission.register(instruments, () => core.gates.all)
   core.connections.register(instruments)
   upstreams.register(instruments)
   registerAcceptQueue(instruments, () => portsOf(app))
@@ -234,10 +234,9 @@ export default definePlugin<MetricsOptions, ResolvedOptions, Core>({
   create: createMetrics,
 
   attach (app, core, options) {
-    const { instruments, contexts } = core
+    const { instruments, gates } = core
     const startedAt = Date.now()
-    contexts.add(app)
-    app.addHook('onRegister', context => { contexts.add(context) })
+    gates.watch(app)
     app.decorate('surgeMetrics', {
       registerInto (registry) {
         instruments.watch(instrument => {

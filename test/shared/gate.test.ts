@@ -277,6 +277,7 @@ test('a gate without a waiting room sheds at the limit', () => {
 
 /** Writes down what a gate tells it. */
 class Listening implements Limit {
+  readonly adaptive = false
   readonly searching = false
   due () { return Infinity }
   waited () {}

@@ -5,6 +5,8 @@ export interface GateStats {
   /** 'OPEN' admits, 'DRAINING' finishes what it has, 'CLOSED' has finished. */
   state: 'OPEN' | 'DRAINING' | 'CLOSED'
   limit: number
+  /** The limit finds itself; false where it is a number of yours. */
+  adaptive: boolean
   /** Slots taken now, those of orphans included. */
   inflight: number
   /** Live waiters. */

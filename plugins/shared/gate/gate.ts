@@ -172,6 +172,7 @@ export class Gate implements TurnTaker {
     return {
       state: this.#open ? 'OPEN' : this.#permits.taken + this.#room.size > 0 ? 'DRAINING' : 'CLOSED',
       limit: this.#permits.limit.current,
+      adaptive: this.#permits.limit.adaptive,
       inflight: this.#permits.taken,
       queued: this.#room.size,
       orphans: this.#orphans.size,

@@ -24,6 +24,8 @@ export interface Claim {
 export interface Limit {
   /** An integer ≥ 1. */
   readonly current: number
+  /** It finds itself, by how long claims take and by those that wait. */
+  readonly adaptive: boolean
   /** It is still looked for: that claims wait for a slot is no sign that they queue for the service. */
   readonly searching: boolean
   /** When `waited` is to be called while somebody waits who came at `oldest`; Infinity for never. */
@@ -41,6 +43,7 @@ export interface Limit {
 
 export class FixedLimit implements Limit {
   readonly current: number
+  readonly adaptive = false
   readonly searching = false
 
   constructor (limit: number) {

@@ -6,6 +6,7 @@ const WINDOW_CLAIMS = 20
 
 export abstract class Windowed implements Limit {
   current: number
+  readonly adaptive = true
   readonly searching = false
   #end = 0
   #began = 0
