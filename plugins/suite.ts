@@ -5,6 +5,7 @@ import concurrency from './concurrency/index.ts'
 import deadline from './deadline/index.ts'
 import jsonStream from './json-stream/index.ts'
 import lifecycle from './lifecycle/index.ts'
+import loadBalancer from './load-balancer/index.ts'
 import metrics from './metrics/index.ts'
 import pressure from './pressure/index.ts'
 import profiling from './profiling/index.ts'
@@ -21,6 +22,8 @@ export const suite = {
   metrics: { plugin: metrics, folder: 'metrics', on: true },
   /** Before all that may refuse: probes are answered whatever the load. */
   lifecycle: { plugin: lifecycle, folder: 'lifecycle', on: true },
+  /** Beside lifecycle, whose news it passes on. Off: only you know your balancers. */
+  loadBalancer: { plugin: loadBalancer, folder: 'load-balancer', on: false },
   /** A server out of memory or time refuses before it spends either on counting clients. */
   pressure: { plugin: pressure, folder: 'pressure', on: true },
   /** Before the gates, so that one client's surplus takes nobody's place in a waiting room. Off: only you know a quota. */

@@ -15,9 +15,9 @@ async function official (app: FastifyInstance): Promise<void> {
 }
 
 const variant = process.argv[2]!
-const { off, bare, handWired } = variants[variant]!
-const app = bare || handWired ? Fastify() : Fastify(serverOptions())
+const { off, bare, handWired, reports = false } = variants[variant]!
+const app = bare || handWired ? Fastify() : Fastify(serverOptions(reports ? { trustProxy: 'loopback' } : {}))
 if (handWired) await official(app)
-else if (!bare) await app.register(surge, { pressure: { maxEventLoopDelay: 10_000 }, rateLimit, ...Object.fromEntries((off ?? []).map(key => [key, false])) } as SurgeOptions)
+else if (!bare) await app.register(surge, { pressure: { maxEventLoopDelay: 10_000 }, rateLimit, loadBalancer: reports && { orca: true }, ...Object.fromEntries((off ?? []).map(key => [key, false])) } as SurgeOptions)
 
 await serveBursts(app)

@@ -6,12 +6,15 @@ export interface Variant {
   handWired?: boolean
   /** Plugins of the suite that are turned off. */
   off?: string[]
+  /** Each reply reports the load to its peer. */
+  reports?: boolean
 }
 
 export const variants: Record<string, Variant> = {
   'bare Fastify': { bare: true },
   'the official four, wired by hand': { handWired: true },
   'fastify-surge, all on': { off: [] },
+  '… with loadBalancer, each reply a report': { reports: true },
   '… without rateLimit (the default)': { off: ['rateLimit'] },
   '… less serverDefaults': { off: ['serverDefaults'] },
   '… less lifecycle': { off: ['lifecycle'] },

@@ -16,7 +16,7 @@ import type { RefusalLog } from './telemetry.ts'
 import { endUnreadBody } from './unread-body.ts'
 
 /** The stages in the order in which a request meets them. */
-export const STAGES = ['profiling', 'metrics', 'lifecycle', 'pressure', 'rate-limit', 'deadline', 'concurrency'] as const
+export const STAGES = ['profiling', 'metrics', 'lifecycle', 'load-balancer', 'pressure', 'rate-limit', 'deadline', 'concurrency'] as const
 export type StageName = typeof STAGES[number]
 
 export interface Stage<Settings = any> {

@@ -5,7 +5,6 @@ import { spawn, type ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
 import { readFileSync } from 'node:fs'
 import { writeFile } from 'node:fs/promises'
-import http from 'node:http'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { test, type TestContext } from 'node:test'
@@ -13,9 +12,9 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { temporaryDir } from '../example-app/client.ts'
 import { without } from '../support/service.ts'
 import { unusedPort } from '../support/unused-port.ts'
+import { CLIENTS, get, Load } from './clients.ts'
 
 const skip = without('haproxy', 'haproxy')
-const CLIENTS = 30
 
 interface Counts { accepted: number, answered: number, connections: number }
 interface Backend { child: ChildProcess, port: number, counts: Promise<Counts> }
@@ -45,45 +44,6 @@ async function startBalancer (t: TestContext, backends: Backend[], retries: bool
     await sleep(20)
   }
   return port
-}
-
-function get (port: number, agent?: http.Agent): Promise<number> {
-  return new Promise((resolve, reject) => {
-    http.get({ port, host: '127.0.0.1', agent }, reply => {
-      let text = ''
-      reply.on('data', data => { text += data }).on('error', reject).on('end', () => resolve(text === 'whole' ? reply.statusCode! : reply.statusCode === 200 ? 0 : reply.statusCode!))
-    }).on('error', reject)
-  })
-}
-
-class Load {
-  whole = 0
-  readonly failures: string[] = []
-  readonly #agent = new http.Agent({ keepAlive: true, maxSockets: CLIENTS })
-  readonly #clients: Promise<void[]>
-  #over = false
-
-  constructor (port: number) {
-    this.#clients = Promise.all(Array.from({ length: CLIENTS }, async () => {
-      while (!this.#over) {
-        await get(port, this.#agent).then(status => {
-          if (status === 200) this.whole++
-          else this.failures.push(`status ${status}`)
-        }, error => { this.failures.push(String(error)) })
-      }
-    }))
-  }
-
-  /** So many more good replies. */
-  async more (count: number): Promise<void> {
-    for (const goal = this.whole + count; this.whole < goal;) await sleep(10)
-  }
-
-  async stop (): Promise<void> {
-    this.#over = true
-    await this.#clients
-    this.#agent.destroy()
-  }
 }
 
 test('SIGTERM of one of two servers under load: no client sees a failed request', { skip }, async t => {
