@@ -7,6 +7,7 @@ import { nearest, show } from '../shared/check.ts'
 import { systemClock } from '../shared/clock.ts'
 import { definePlugin } from '../shared/define-plugin.ts'
 import { BadOption, causeOf } from '../shared/errors.ts'
+import { gatesOf } from '../shared/gates.ts'
 import { Gate } from '../shared/gate/gate.ts'
 import type { GateStats } from '../shared/gate/gate-stats.ts'
 import { FixedLimit, type Limit } from '../shared/gate/limit.ts'
@@ -273,6 +274,13 @@ export default definePlugin<ConcurrencyOptions, ResolvedOptions, Map<string, Gat
       drain: async () => { await Promise.all([...gates.values()].map(gate => gate.drain())) },
       reopen: () => { for (const gate of gates.values()) gate.reopen() }
     })
-    admissionOf(app).add(concurrencyStage(gates, options, options.dryRun ?? suite.dryRun))
+    const dryRun = options.dryRun ?? suite.dryRun
+    const admission = admissionOf(app)
+    admission.add(concurrencyStage(gates, options, dryRun))
+    gatesOf(app.server).add({
+      groups: [...gates.keys()],
+      stats: group => gateOf(group).stats(),
+      enforced: () => !dryRun && admission.switches.concurrency === true
+    })
   }
 })

@@ -9,6 +9,7 @@ import { systemClock } from '../shared/clock.ts'
 import { definePlugin } from '../shared/define-plugin.ts'
 import { BadOption, Clash } from '../shared/errors.ts'
 import { listenersOf, optionsOf } from '../shared/fastify-internals.ts'
+import { setReadiness } from '../shared/readiness.ts'
 import { EXEMPT } from '../shared/route.ts'
 import { asksForUpgrade, streamOf } from '../shared/http2.ts'
 import { endConnection } from '../shared/reply-ends.ts'
@@ -93,6 +94,10 @@ async function createLifecycle (app: FastifyInstance, options: Lifecycle): Promi
     return listenersOf(app).flatMap(unaskedOf)
   }
 
+  setReadiness(app.server, {
+    get ready () { return isReady(core) },
+    get draining () { return drain.draining }
+  })
   watchListener(app.server, connections, sessions)
   app.addHook('onListen', async function surgeWatchSecondaryListeners () {
     for (const listener of listenersOf(app).slice(1)) watchListener(listener, connections, sessions)

@@ -1,7 +1,7 @@
 // A small listener beside the app's, for probes and whatever else operators ask. It has an accept queue of its own, so that
 // 10,000 clients in front of the other one delay no liveness probe behind them.
 import http from 'node:http'
-import { listenAt, portOf, type Address } from '../shared/listen.ts'
+import { portOf, startListening, stopListening, type Address } from '../shared/listen.ts'
 import type { SideHandler } from '../shared/side-paths.ts'
 
 const TIMEOUT_MS = 5_000
@@ -27,15 +27,11 @@ export class SideListener {
 
   /** Rejects when the port is taken. */
   async listen (address: Address): Promise<void> {
-    await listenAt(this.#server, address)
+    await startListening(this.#server, address)
   }
 
   async close (): Promise<void> {
-    if (!this.#server.listening) return
-    await new Promise(resolve => {
-      this.#server.close(resolve)
-      this.#server.closeAllConnections()
-    })
+    await stopListening(this.#server, () => this.#server.closeAllConnections())
   }
 }
 

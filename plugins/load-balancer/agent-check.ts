@@ -26,6 +26,7 @@ const MAX_PEERS = 1_000
 
 export class AgentCheck {
   readonly #since = new Map<string, number>()
+  #bounded = false
 
   /** @param peer the balancer's address; @param now the clock's milliseconds */
   line ({ draining, ready, utilization, maxconn }: AgentState, peer: string, now: number): string {
@@ -36,7 +37,9 @@ export class AgentCheck {
   #up (utilization: number, maxconn: number | undefined, peer: string, now: number): string[] {
     const words = ['up', `${Math.round(100 - 50 * Math.min(1, utilization))}%`]
     if (this.#isNew(peer, now)) words.unshift('ready')
-    if (maxconn !== undefined) words.push(`maxconn:${maxconn}`)
+    // A balancer keeps a number until it is told another one; 0 is none.
+    this.#bounded ||= maxconn !== undefined
+    if (this.#bounded) words.push(`maxconn:${maxconn ?? 0}`)
     return words
   }
 

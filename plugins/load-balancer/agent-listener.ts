@@ -1,6 +1,6 @@
 // The listener that HAProxy's agent-check asks: it says one line to whoever connects, and hears nothing.
 import net, { type Socket } from 'node:net'
-import { listenAt, portOf, type Address } from '../shared/listen.ts'
+import { portOf, startListening, stopListening, type Address } from '../shared/listen.ts'
 
 const MAX_CONNECTIONS = 100
 /** Milliseconds that a client has to read its line. */
@@ -30,14 +30,10 @@ export class AgentListener {
 
   /** Rejects when the port is taken. */
   async listen (address: Address): Promise<void> {
-    await listenAt(this.#server, address)
+    await startListening(this.#server, address)
   }
 
   async close (): Promise<void> {
-    if (!this.#server.listening) return
-    await new Promise(resolve => {
-      this.#server.close(resolve)
-      for (const socket of this.#sockets) socket.destroy()
-    })
+    await stopListening(this.#server, () => { for (const socket of this.#sockets) socket.destroy() })
   }
 }

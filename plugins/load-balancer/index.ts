@@ -7,7 +7,8 @@ import { admissionOf, type Stage } from '../shared/admission.ts'
 import { systemClock } from '../shared/clock.ts'
 import { definePlugin } from '../shared/define-plugin.ts'
 import { optionsOf } from '../shared/fastify-internals.ts'
-import { GateView } from '../shared/gates.ts'
+import { gatesOf, type GateCounts } from '../shared/gates.ts'
+import { readinessOf } from '../shared/readiness.ts'
 import { sidePathsOf } from '../shared/side-paths.ts'
 import { AgentCheck, maxconnOf } from './agent-check.ts'
 import { AgentListener } from './agent-listener.ts'
@@ -34,7 +35,6 @@ interface Core {
   load: Load
   /** The load as a header has it, made once a sample. */
   report: string
-  gates: GateView
   peers: Peers
   /** By lifecycle where that is there, else since close() was called. */
   draining: () => boolean
@@ -48,24 +48,22 @@ const SAMPLE_MS = 100
 function createLoadBalancer (app: FastifyInstance, options: LoadBalancer): Core {
   const load = new Load(systemClock.now())
   const trusts = trustOf(optionsOf(app).trustProxy)
-  if (options.orca && trusts === undefined) {
-    app.log.warn('fastify-surge/load-balancer sends the load to nobody: pass `trustProxy` to Fastify, with the addresses of your balancers.')
+  if (trusts === undefined && (options.orca || options.agentCheck === false)) {
+    app.log.warn('fastify-surge/load-balancer tells no peer of load or drain: pass `trustProxy` to Fastify, with the addresses of your balancers.')
   }
   let closing = false
-  const lifecycle = (): { draining: boolean, ready: boolean } | undefined => (app as { lifecycle?: { draining: boolean, ready: boolean } }).lifecycle
   const core: Core = {
     load,
     report: orcaReport(load),
-    gates: new GateView(),
     peers: new Peers(trusts ?? nobody),
-    draining: () => closing || lifecycle()?.draining === true,
+    draining: () => closing || readinessOf(app.server)?.draining === true,
     agent: undefined
   }
   app.addHook('preClose', async function surgeTellBalancers () { closing = true })
   startSampling(app, core)
   app.addHook('onReady', async function surgeDrainHeaderOfProbes () { markSidePaths(app, core) })
   if (options.agentCheck !== false) {
-    core.agent = openAgent(app, core, options.agentCheck, options.lbCount, () => lifecycle()?.ready ?? true)
+    core.agent = openAgent(app, core, options.agentCheck, options.lbCount)
   }
   return core
 }
@@ -78,6 +76,7 @@ function nobody (): boolean {
 function trustOf (trustProxy: unknown): Trust | undefined {
   if (typeof trustProxy === 'function') return trustProxy as Trust
   if (trustProxy === true) return () => true
+  if (trustProxy === '') return undefined
   if (typeof trustProxy === 'string') return proxyAddr.compile(trustProxy.split(',').map(address => address.trim()))
   return Array.isArray(trustProxy) ? proxyAddr.compile(trustProxy) : undefined
 }
@@ -90,7 +89,7 @@ function startSampling (app: FastifyInstance, core: Core): void {
       const total = performance.eventLoopUtilization()
       const { utilization } = performance.eventLoopUtilization(total, last)
       last = total
-      const gates = statsOf(core)
+      const gates = enforcedGates(app)
       core.load.sample({ inflight: sum(gates, 'inflight'), limit: sum(gates, 'limit'), loop: utilization }, systemClock.now())
       core.report = orcaReport(core.load)
     }, SAMPLE_MS).unref()
@@ -98,8 +97,9 @@ function startSampling (app: FastifyInstance, core: Core): void {
   app.addHook('onClose', async function surgeStopLoad () { clearInterval(timer) })
 }
 
-function statsOf ({ gates }: Core) {
-  return [...gates.all].flatMap(({ groups, stats }) => groups.map(group => stats(group)))
+/** Others let everybody in: their limit is none. */
+function enforcedGates ({ server }: FastifyInstance): GateCounts[] {
+  return [...gatesOf(server)].filter(gates => gates.enforced()).flatMap(({ groups, stats }) => groups.map(group => stats(group)))
 }
 
 function sum<Key extends string> (items: ReadonlyArray<Record<Key, number>>, key: Key): number {
@@ -117,14 +117,14 @@ function markSidePaths (app: FastifyInstance, core: Core): void {
   }
 }
 
-function openAgent (app: FastifyInstance, core: Core, address: Exclude<LoadBalancer['agentCheck'], false>, lbCount: number, isReady: () => boolean): AgentListener {
+function openAgent (app: FastifyInstance, core: Core, address: Exclude<LoadBalancer['agentCheck'], false>, lbCount: number): AgentListener {
   const check = new AgentCheck()
   const agent = new AgentListener(peer => check.line({
     draining: core.draining(),
     // It opens before the app's own does.
-    ready: isReady() && app.server.listening,
+    ready: app.server.listening && readinessOf(app.server)?.ready !== false,
     utilization: core.load.utilization,
-    maxconn: maxconnOf(statsOf(core), lbCount)
+    maxconn: maxconnOf(enforcedGates(app), lbCount)
   }, peer, systemClock.now()))
   app.addHook('onReady', async function surgeOpenAgent () { await agent.listen(address) })
   // It answers until the very end: a balancer that gets no answer goes by the last one.
@@ -168,7 +168,6 @@ export default definePlugin<LoadBalancerOptions, LoadBalancer, Core>({
   create: createLoadBalancer,
 
   attach (app, core, { orca }) {
-    core.gates.watch(app)
     app.decorate('loadBalancer', {
       get port () { return core.agent?.port },
       get utilization () { return core.load.utilization }

@@ -3,9 +3,9 @@ import { boolean, either, integer, oneOf, readOptions, type Rules } from '../sha
 import { address, type Address } from '../shared/listen.ts'
 
 export interface LoadBalancer {
-  /** Where HAProxy's `agent-check` asks: `port` is an integer from 0 (any free one) to 65535, `host` an address, by default all of the machine. @default false */
+  /** Where HAProxy's `agent-check` asks: `port` is an integer from 0 (any free one) to 65535, `host` an address, by default all of the machine. HAProxy's server needs `weight 100`. @default false */
   agentCheck: Address | false
-  /** Each reply to a trusted peer tells the server's load, as Envoy and gRPC read it (ORCA). @default false */
+  /** Each reply to a trusted peer tells the server's load, as Envoy reads it (ORCA). @default false */
   orca: boolean
   /** Balancers that share this server, each of which may send it its part of what it can take. An integer ≥ 1. @default 1 */
   lbCount: number

@@ -2,7 +2,8 @@
 // busy the server is.
 import type { Socket } from 'node:net'
 
-export type Trust = (address: string, hop: number) => boolean
+/** The address is undefined of a Unix socket. */
+export type Trust = (address: any, hop: number) => boolean
 
 const kTrusted = Symbol('fastify-surge.trusted-peer')
 
@@ -16,7 +17,7 @@ export class Peers {
   /** Asked once a connection. */
   has (socket: Socket & { [kTrusted]?: boolean } | null | undefined): boolean {
     if (!socket) return false
-    socket[kTrusted] ??= socket.remoteAddress !== undefined && this.#trusts(socket.remoteAddress, 0)
+    socket[kTrusted] ??= this.#trusts(socket.remoteAddress, 0)
     return socket[kTrusted]
   }
 }

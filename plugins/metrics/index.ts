@@ -8,7 +8,7 @@ import { systemClock } from '../shared/clock.ts'
 import { definePlugin } from '../shared/define-plugin.ts'
 import { Clash } from '../shared/errors.ts'
 import { listenersOf } from '../shared/fastify-internals.ts'
-import { GateView } from '../shared/gates.ts'
+import { gatesOf } from '../shared/gates.ts'
 import { frozen, instrumentsOf, type Family, type Instruments } from '../shared/instruments.ts'
 import { isComplete } from '../shared/reply-ends.ts'
 import { EXEMPT } from '../shared/route.ts'
@@ -58,7 +58,6 @@ interface Core {
   connections: ConnectionMeter
   /** Of the page, where there is one. */
   recorder: Recorder | undefined
-  gates: GateView
 }
 
 const kOwn = Symbol('fastify-surge.metrics-route')
@@ -69,14 +68,13 @@ function createMetrics (app: FastifyInstance, options: ResolvedOptions): Core {
     requests: new RequestMeter(),
     admission: new AdmissionMeter(),
     connections: new ConnectionMeter(),
-    recorder: undefined,
-    gates: new GateView()
+    recorder: undefined
   }
   const { instruments } = core
   const runtime = new Runtime()
   const upstreams = new UpstreamMeter(options.upstreams, systemClock.now)
   core.requests.register(instruments)
-  core.admission.register(instruments, () => core.gates.all)
+  core.admission.register(instruments, () => gatesOf(app.server))
   core.connections.register(instruments)
   upstreams.register(instruments)
   registerAcceptQueue(instruments, () => portsOf(app))
@@ -234,9 +232,8 @@ export default definePlugin<MetricsOptions, ResolvedOptions, Core>({
   create: createMetrics,
 
   attach (app, core, options) {
-    const { instruments, gates } = core
+    const { instruments } = core
     const startedAt = Date.now()
-    gates.watch(app)
     app.decorate('surgeMetrics', {
       registerInto (registry) {
         instruments.watch(instrument => {

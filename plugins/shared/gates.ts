@@ -1,10 +1,10 @@
-// The gates of a server, for who looks at them from outside: every context may have its own.
-import type { FastifyInstance } from 'fastify'
+// The gates of a server, for who looks at them from outside. Every context may have its own, declared before or after whoever looks.
 
-/** What is read of `app.concurrency`; a worker pool or anything else of that shape would do. */
 export interface Gates {
   readonly groups: readonly string[]
   stats: (group: string) => GateCounts
+  /** Whether they keep anybody out: not in a dry run, nor while they are switched off. */
+  enforced: () => boolean
 }
 
 export interface GateCounts {
@@ -19,22 +19,11 @@ export interface GateCounts {
   orphansTimedOut: number
 }
 
-/** The contexts that may have gates. */
-export class GateView {
-  readonly #contexts = new Set<object>()
+const byServer = new WeakMap<object, Set<Gates>>()
 
-  watch (app: FastifyInstance): void {
-    this.#contexts.add(app)
-    app.addHook('onRegister', context => { this.#contexts.add(context) })
-  }
-
-  /** A context without gates of its own inherits those of the one around it, which count once. */
-  get all (): Set<Gates> {
-    const gates = new Set<Gates>()
-    for (const context of this.#contexts) {
-      const own = (context as { concurrency?: Gates }).concurrency
-      if (own !== undefined) gates.add(own)
-    }
-    return gates
-  }
+/** Those of the app with this `server`. */
+export function gatesOf (server: object): Set<Gates> {
+  let gates = byServer.get(server)
+  if (gates === undefined) byServer.set(server, gates = new Set())
+  return gates
 }

@@ -1,4 +1,4 @@
-// A listener of the suite's own beside the app's: where it listens, as an option, and the start of it.
+// A listener of the suite's own beside the app's: where it listens, as an option, its start, and its end.
 import type { Server } from 'node:net'
 import { integer, object, readOptions, string, type Rule } from './check.ts'
 import { BadOption } from './errors.ts'
@@ -21,16 +21,37 @@ export const address: Rule = {
   expects: '{ port, host }'
 }
 
-/** Rejects when the port is taken. */
-export async function listenAt (server: Server, { port, host }: Address): Promise<void> {
+const starting = new WeakMap<Server, Promise<void>>()
+const over = new WeakSet<Server>()
+
+/** Rejects when the port is taken. Nothing listens any more that was stopped before. */
+export async function startListening (server: Server, address: Address): Promise<void> {
+  if (over.has(server)) return
+  const started = listenAt(server, address)
+  starting.set(server, started.catch(() => {}))
+  await started
+}
+
+function listenAt (server: Server, { port, host }: Address): Promise<void> {
   // The app's own listener keeps the process alive.
   server.unref()
-  await new Promise<void>((resolve, reject) => {
+  return new Promise((resolve, reject) => {
     server.once('error', reject)
     server.listen(port, host, () => {
       server.removeListener('error', reject)
       resolve()
     })
+  })
+}
+
+/** Also of one that is about to start: close() may come while the app is getting ready. */
+export async function stopListening (server: Server, destroyConnections: () => void): Promise<void> {
+  over.add(server)
+  await starting.get(server)
+  if (!server.listening) return
+  await new Promise(resolve => {
+    server.close(resolve)
+    destroyConnections()
   })
 }
 

@@ -26,6 +26,13 @@ test('ready is said in the first minute of each balancer, so that no maintenance
   assert.match(check.line(idle, 'two', 2 * MINUTE), /^up/)
 })
 
+test('a number that was told once is taken back by 0, since a balancer keeps it else', () => {
+  const check = new AgentCheck()
+  assert.doesNotMatch(check.line(idle, 'lb', 0), /maxconn/)
+  check.line({ ...idle, maxconn: 5 }, 'lb', 0)
+  assert.match(check.line(idle, 'lb', 0), / maxconn:0\n$/)
+})
+
 test('a balancer that heard nothing but drain so far is told that it is over', () => {
   const check = new AgentCheck()
   check.line({ ...idle, draining: true }, 'lb', 0)

@@ -1,7 +1,11 @@
 import assert from 'node:assert/strict'
 import { once } from 'node:events'
+import { mkdtemp } from 'node:fs/promises'
+import http from 'node:http'
 import http2 from 'node:http2'
 import net from 'node:net'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { test, type TestContext } from 'node:test'
 import Fastify, { type FastifyInstance, type FastifyServerOptions } from 'fastify'
 import concurrency from '../../plugins/concurrency/index.ts'
@@ -64,7 +68,7 @@ test('the agent: down until the app listens, up with weight and maxconn, drain a
   app.concurrency.tune(31)
   assert.match(await ask(app), / maxconn:17\n$/)
   app.concurrency.tune({ min: 1 })
-  assert.match(await ask(app), /^ready up \d+%\n$/)
+  assert.match(await ask(app), / maxconn:0\n$/)
   await app.lifecycle.drain()
   assert.equal(await ask(app), 'drain\n')
   const { port } = app.loadBalancer
@@ -120,6 +124,65 @@ test('the weight follows the load, that of gates in contexts too', async t => {
   await client.reply()
 })
 
+test('gates that keep nobody out bound no balancer: in a dry run, and while they are switched off', async t => {
+  const dry = Fastify(serverOptions())
+  t.after(() => dry.close())
+  await dry.register(surge, { dryRun: true, concurrency: { limit: 2 }, loadBalancer: { agentCheck: AGENT } })
+  await listen(dry)
+  assert.match(await ask(dry), /^ready up \d+%\n$/)
+
+  const app = Fastify(serverOptions())
+  t.after(() => app.close())
+  await app.register(surge, { concurrency: { limit: 2 }, loadBalancer: { agentCheck: AGENT } })
+  await listen(app)
+  for (const [on, maxconn] of [[true, 2], [false, 0], [true, 2]] as const) {
+    app.surge.switch('concurrency', on)
+    assert.match(await ask(app), new RegExp(` maxconn:${maxconn}\n$`))
+  }
+})
+
+test('gates and lifecycle count wherever they are, before it and in contexts below; a decorator of the app\'s own is none', async t => {
+  const app = Fastify(serverOptions())
+  t.after(() => app.close())
+  await app.register(async context => {
+    await context.register(concurrency, { limit: 3 })
+    await context.register(lifecycle)
+  })
+  await app.register(async context => { context.decorate('concurrency', 8 as any) })
+  await app.register(loadBalancer, { agentCheck: AGENT })
+  await app.register(async context => { await context.register(concurrency, { limit: 4 }) })
+  let drain!: () => Promise<void>
+  await app.register(async context => {
+    await context.register(lifecycle)
+    drain = () => context.lifecycle.drain()
+  })
+  await listen(app)
+  await eventually(() => app.loadBalancer.utilization > 0, 'it has looked')
+  assert.match(await ask(app), / maxconn:7\n$/)
+  await drain()
+  assert.equal(await ask(app), 'drain\n')
+})
+
+test('a Unix socket has a peer without an address, trusted as Fastify trusts it', async t => {
+  for (const [trustProxy, told] of [[true, true], [() => true, true], ['127.0.0.1', false]] as const) {
+    const app = await make(t, { orca: true }, { trustProxy: trustProxy as any })
+    app.get('/', async () => 'ok')
+    const path = join(await mkdtemp(join(tmpdir(), 'surge-')), 'socket')
+    await app.listen({ path })
+    const [reply] = await once(http.get({ socketPath: path, path: '/', agent: false }), 'response') as [http.IncomingMessage]
+    reply.resume()
+    assert.equal(LOAD in reply.headers, told)
+  }
+})
+
+test('close() while the app is getting ready leaves no listener', async t => {
+  const app = await make(t, { agentCheck: AGENT })
+  await app.register(lifecycle, { port: AGENT })
+  await Promise.allSettled([app.ready(), app.close()])
+  await new Promise(setImmediate)
+  assert.deepEqual([app.loadBalancer.port, app.lifecycle.port], [undefined, undefined])
+})
+
 test('the load goes to trusted peers alone, as Fastify has them', async t => {
   const cases: Array<[trustProxy: FastifyServerOptions['trustProxy'] | undefined, told: boolean]> = [
     [undefined, false], [false, false], ['10.0.0.0/8', false], [3 as any, false], [() => false, false],
@@ -138,11 +201,14 @@ test('the load goes to trusted peers alone, as Fastify has them', async t => {
   }
 })
 
-test('a load that nobody can be sent is worth a warning', async t => {
-  for (const [trustProxy, warned] of [[undefined, true], [2 as any, true], ['127.0.0.1', false]] as const) {
+test('what nobody can be told is worth a warning', async t => {
+  for (const [options, trustProxy, warned] of [
+    [{ orca: true }, undefined, true], [{ orca: true }, 2 as any, true], [{ orca: true }, '', true], [{ orca: true }, '127.0.0.1', false],
+    [{}, undefined, true], [{}, '127.0.0.1', false], [{ agentCheck: AGENT }, undefined, false]
+  ] as const) {
     const lines: string[] = []
     const server = { logger: { level: 'warn', stream: { write: (line: string) => { lines.push(line) } } }, ...(trustProxy !== undefined && { trustProxy }) }
-    await make(t, { orca: true }, server)
+    await make(t, options, server)
     assert.equal(lines.some(line => line.includes('`trustProxy`')), warned)
   }
 })

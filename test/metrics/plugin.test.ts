@@ -373,3 +373,11 @@ test('a protection is switched off and on again while the server runs; a key tha
   assert.equal(await status(), 429)
   assert.throws(() => app.surge.switch('concurency', false), { code: 'FST_SURGE_BAD_OPTION', message: /Did you mean `concurrency`/ })
 })
+
+test('a decorator of the app\'s own that is called concurrency is no gate', async t => {
+  const app = Fastify()
+  t.after(() => app.close())
+  app.decorate('concurrency', 8 as any)
+  await app.register(metrics)
+  assert.equal((await app.inject('/metrics')).statusCode, 200)
+})
