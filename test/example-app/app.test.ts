@@ -3,7 +3,8 @@ import { test } from 'node:test'
 import { gunzipSync } from 'node:zlib'
 import { productOf } from '../../example-app/product.ts'
 import { RawClient, eventually } from '../support/raw-http.ts'
-import { importOf, request, start, temporaryDir, type Reply } from './client.ts'
+import { importOf, request, start, type Reply } from './client.ts'
+import { temporaryDir } from '../support/temporary-dir.ts'
 
 function json (reply: Reply): any {
   return JSON.parse(reply.body.toString())

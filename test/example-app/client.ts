@@ -2,9 +2,7 @@
 // bytes as they come: fetch would decompress them and hide the headers that tell.
 import { spawn, type ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
-import { mkdtemp, rm } from 'node:fs/promises'
 import http from 'node:http'
-import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { pipeline } from 'node:stream/promises'
 import { Readable } from 'node:stream'
@@ -13,6 +11,7 @@ import type { FastifyInstance } from 'fastify'
 import type { AppOptions } from '../../example-app/app.ts'
 import { assertBuilt } from '../support/built.ts'
 import { listen } from '../support/raw-http.ts'
+import { temporaryDir } from '../support/temporary-dir.ts'
 
 export interface Reply { status: number, headers: http.IncomingHttpHeaders, body: Buffer }
 
@@ -21,12 +20,6 @@ assertBuilt()
 const { buildApp } = await import('../../example-app/app.ts')
 
 const EXAMPLE = join(import.meta.dirname, '../../example-app')
-
-export async function temporaryDir (t: TestContext): Promise<string> {
-  const dir = await mkdtemp(join(tmpdir(), 'fastify-surge-example-'))
-  t.after(() => rm(dir, { recursive: true, force: true }))
-  return dir
-}
 
 export async function start (t: TestContext, options: Partial<AppOptions> = {}): Promise<{ app: FastifyInstance, port: number }> {
   const app = await buildApp({ dataDir: options.dataDir ?? await temporaryDir(t), ...options })

@@ -5,7 +5,8 @@ import { test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { chromium, type Page } from 'playwright-core'
 import { without } from '../support/service.ts'
-import { startServer, temporaryDir } from './client.ts'
+import { startServer } from './client.ts'
+import { temporaryDir } from '../support/temporary-dir.ts'
 
 interface Second { offered: number, good: number, late: number }
 

@@ -4,7 +4,8 @@ import { readFile } from 'node:fs/promises'
 import { test } from 'node:test'
 import { productChunks } from '../../example-app/make-products.ts'
 import { RawClient } from '../support/raw-http.ts'
-import { importOf, request, startServer, temporaryDir } from './client.ts'
+import { importOf, request, startServer } from './client.ts'
+import { temporaryDir } from '../support/temporary-dir.ts'
 
 const MB = 1e6
 const LIMIT = 50 * MB

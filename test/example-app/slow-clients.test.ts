@@ -3,7 +3,8 @@
 import assert from 'node:assert/strict'
 import { spawn, spawnSync } from 'node:child_process'
 import { test } from 'node:test'
-import { request, startServer, temporaryDir } from './client.ts'
+import { request, startServer } from './client.ts'
+import { temporaryDir } from '../support/temporary-dir.ts'
 
 const missing = spawnSync('slowhttptest', ['-h']).error !== undefined
 const skip = missing && process.env.SURGE_REQUIRE_SERVICES !== '1' && 'needs slowhttptest: apt-get install slowhttptest'

@@ -5,7 +5,8 @@ import { writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { test } from 'node:test'
 import { promisify } from 'node:util'
-import { startServer, temporaryDir } from '../example-app/client.ts'
+import { startServer } from '../example-app/client.ts'
+import { temporaryDir } from '../support/temporary-dir.ts'
 import { without } from '../support/service.ts'
 
 test('go tool pprof reads CPU and heap profiles of the loaded example and names its hot function', { skip: without('go', 'golang-go') }, async t => {
