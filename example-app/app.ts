@@ -16,6 +16,8 @@ export interface AppOptions {
   dataDir: string
   /** Requests of one client in a minute. */
   requestsPerMinute?: number
+  /** Orders that run at a time. */
+  ordersLimit?: number
   /** The live page gets a load generator and a switch a protection: for this host only. */
   controls?: boolean
   /** SIGTERM and SIGINT close the app and end the process. */
@@ -23,7 +25,7 @@ export interface AppOptions {
   logger?: FastifyServerOptions['logger']
 }
 
-export async function buildApp ({ dataDir, requestsPerMinute = 600, controls = false, signals = false, logger = false }: AppOptions): Promise<FastifyInstance> {
+export async function buildApp ({ dataDir, requestsPerMinute = 600, ordersLimit = CONNECTIONS, controls = false, signals = false, logger = false }: AppOptions): Promise<FastifyInstance> {
   const store = await Store.open(dataDir)
 
   // serverOptions() adds what only Fastify's constructor can set: timeouts, and to go on serving while close() drains.
@@ -73,7 +75,7 @@ export async function buildApp ({ dataDir, requestsPerMinute = 600, controls = f
         orders: {
           // As many as the downstream has connections, so that whoever has to wait does so here, and not in the queue
           // of the downstream's client, which has no bound and knows of no clients that left.
-          limit: CONNECTIONS,
+          limit: ordersLimit,
           // 10 connections × 20 ms serve 500 a second: 50 that wait are served within 100 ms.
           maxQueue: 50,
           // Should the downstream be slower than that, a client hears of it in a quarter of a second.

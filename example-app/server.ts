@@ -16,11 +16,14 @@ function fail (message: string): never {
 
 const requestsPerMinute = Number(env.REQUESTS_PER_MINUTE || 600)
 if (!Number.isInteger(requestsPerMinute) || requestsPerMinute < 1) fail(`REQUESTS_PER_MINUTE is ${env.REQUESTS_PER_MINUTE}, and should be a number from 1 on.`)
+const ordersLimit = env.SURGE_LIMIT === undefined ? undefined : Number(env.SURGE_LIMIT)
+if (ordersLimit !== undefined && !(Number.isInteger(ordersLimit) && ordersLimit >= 1)) fail(`SURGE_LIMIT is ${env.SURGE_LIMIT}, and should be a number from 1 on.`)
 if (!Number.isInteger(port) || port < 0 || port > 65_535) fail(`PORT is ${env.PORT}, and should be a number up to 65535.`)
 
 const app = await buildApp({
   dataDir,
   requestsPerMinute,
+  ordersLimit,
   // Whoever can reach it could load it, or switch its protections off.
   controls: LOCAL.includes(host),
   signals: true,

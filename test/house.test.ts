@@ -74,6 +74,15 @@ test('there are no cycles', () => {
   for (const file of files) visit(file, [])
 })
 
+test('the command line is a program of its own: it imports neither plugins nor benchmarks', () => {
+  const cli = join(root, 'cli')
+  for (const file of readdirSync(cli)) {
+    for (const [, name] of readFileSync(join(cli, file), 'utf8').matchAll(/^import .*from '([^']+)'/gm)) assert.match(name!, /^(\.\/|node:|@lukeed\/ms$)/, file)
+  }
+  const { bin } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'))
+  assert.deepEqual(bin, { 'fastify-surge': './dist/cli/index.js' })
+})
+
 test('every import resolves', () => {
   for (const entry of inner) assert.ok(files.includes(resolved(entry)), `${entry.from} imports ${entry.to}`)
 })

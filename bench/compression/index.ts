@@ -5,9 +5,9 @@
 import { fork, type ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
 import { ClosedLoop } from '../support/closed-loop.ts'
-import { progress } from '../support/progress.ts'
+import { progress } from '../../cli/progress.ts'
 import { get } from '../support/request.ts'
-import { median, quartiles } from '../support/statistics.ts'
+import { median, quartiles } from '../../cli/statistics.ts'
 import { neighbours } from './neighbours.ts'
 import { names, SIZES, type Variant } from './variants.ts'
 

@@ -4,8 +4,8 @@
 //
 //   npm run bench:connections [-- --quick]
 import { forkPinned, type Child } from '../support/pinned.ts'
-import { progress } from '../support/progress.ts'
-import { median, middleHalf } from '../support/statistics.ts'
+import { progress } from '../../cli/progress.ts'
+import { median, middleHalf } from '../../cli/statistics.ts'
 import { defaults } from '../../plugins/server-defaults/options.ts'
 import { timeSweep } from './sweep.ts'
 import { variants } from './variants.ts'

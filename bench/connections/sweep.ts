@@ -5,7 +5,7 @@ import { defaults } from '../../plugins/server-defaults/options.ts'
 import { ListenerGuard } from '../../plugins/server-defaults/listener-guard.ts'
 import type { RefusalLog } from '../../plugins/shared/telemetry.ts'
 import { forkPinned } from '../support/pinned.ts'
-import { median } from '../support/statistics.ts'
+import { median } from '../../cli/statistics.ts'
 
 /** Milliseconds of one pass over `connections`, the median of `passes`. */
 export async function timeSweep (connections: number, passes: number): Promise<number> {

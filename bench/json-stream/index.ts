@@ -2,7 +2,7 @@
 //   node --import tsx bench/json-stream/index.ts [--quick] [--size 90|1] [--rounds 15] [--readers fastify,stream-json] [--shapes '1 KB records,numbers']
 //   … --memory: a body of 1 GB    … --loop: the event loop's delay    … --ordinary: what routes pay that do not stream
 import { parseArgs } from 'node:util'
-import { median } from '../support/statistics.ts'
+import { median } from '../../cli/statistics.ts'
 import { body, shapes } from './bodies.ts'
 import { send, slices, start, type Server } from './client.ts'
 import { loop } from './loop.ts'

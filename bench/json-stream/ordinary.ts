@@ -2,7 +2,7 @@
 // microsecond shows, and over real sockets, in new processes again and again: two of the same code differ by a few per cent. How much,
 // the same server says that runs twice.
 import { alternateProcesses } from '../support/alternating.ts'
-import { median, middleHalf } from '../support/statistics.ts'
+import { median, middleHalf } from '../../cli/statistics.ts'
 import { body } from './bodies.ts'
 
 const cases: Array<[bytes: number, shapes: string[]]> = [

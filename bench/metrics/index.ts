@@ -3,7 +3,7 @@
 //
 //   npm run bench:metrics [-- --quick | --code]
 import { compareHello } from '../support/alternating.ts'
-import { median, middleHalf } from '../support/statistics.ts'
+import { median, middleHalf } from '../../cli/statistics.ts'
 import { variants } from './variants.ts'
 
 const quick = process.argv.includes('--quick')

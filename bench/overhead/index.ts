@@ -4,7 +4,7 @@
 //   npm run bench:overhead [-- --quick]
 import { alternateProcesses } from '../support/alternating.ts'
 import { get } from '../support/request.ts'
-import { median, middleHalf } from '../support/statistics.ts'
+import { median, middleHalf } from '../../cli/statistics.ts'
 import { variants } from './variants.ts'
 
 const quick = process.argv.includes('--quick')

@@ -1,5 +1,5 @@
 // What a scenario is given and what it hands back, and how its figures are written.
-import { median } from '../support/statistics.ts'
+import { median } from '../../cli/statistics.ts'
 import type { Generator, Readings } from './contest.ts'
 import { titles, type VariantName } from './variants.ts'
 

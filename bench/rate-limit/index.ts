@@ -6,7 +6,7 @@
 import { fork } from 'node:child_process'
 import { once } from 'node:events'
 import { compareHello } from '../support/alternating.ts'
-import { median, middleHalf } from '../support/statistics.ts'
+import { median, middleHalf } from '../../cli/statistics.ts'
 import { storeNames } from './memory.ts'
 import { store } from './store.ts'
 import { variants } from './variants.ts'

@@ -4,8 +4,8 @@ import Fastify, { type FastifyInstance } from 'fastify'
 import { Redis } from 'ioredis'
 import { createClient } from 'redis'
 import { RedisServer, skip } from '../../test/rate-limit/redis-server.ts'
-import { percentile } from '../support/outcomes.ts'
-import { progress } from '../support/progress.ts'
+import { percentile } from '../../cli/statistics.ts'
+import { progress } from '../../cli/progress.ts'
 
 const STORE_TIMEOUT = 50
 const EVERY_MS = 4

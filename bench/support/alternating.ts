@@ -3,9 +3,9 @@
 import { fork, type ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
 import { ClosedLoop } from './closed-loop.ts'
-import { progress } from './progress.ts'
+import { progress } from '../../cli/progress.ts'
 import { get } from './request.ts'
-import { median } from './statistics.ts'
+import { median } from '../../cli/statistics.ts'
 
 export interface Bursts {
   /** Says its port when it listens, and its CPU time in µs whenever it is sent a message. The variant is its argument. */

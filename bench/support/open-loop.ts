@@ -1,7 +1,7 @@
 // An open-loop load generator: requests go out when they are due, whether or not the server answers, and latency counts
 // from that moment. It prevents what a closed loop does to a slow server: ask less of it, and call the result its speed.
 import net from 'node:net'
-import { merge, poisson, seeded, type Arrivals, type Phase } from './arrivals.ts'
+import { merge, poisson, seeded, type Arrivals, type Phase } from '../../cli/arrivals.ts'
 
 export interface Stream {
   /** The whole request, head and body. */

@@ -71,11 +71,6 @@ export function outcomes (attempts: Attempts, part: Part = {}): Outcomes {
   return sum
 }
 
-/** The smallest value that `share` of the ascending values do not pass; NaN of none. */
-export function percentile (ascending: ArrayLike<number>, share: number): number {
-  return ascending.length === 0 ? NaN : ascending[Math.max(0, Math.ceil(ascending.length * share) - 1)]!
-}
-
 /** Percentile over everybody, where who got no good reply waited for ever. */
 export function percentileOfAll ({ latencies, requests }: Outcomes, share: number): number {
   const at = Math.ceil(requests * share) - 1

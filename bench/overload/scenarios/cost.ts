@@ -1,9 +1,9 @@
 // What the gate costs: CPU a hello-world request with it and without, and of a refusal beside a reply of bare Fastify, in
 // bursts in turn. At half load, what the gate adds is measured on two routes of one process: between two processes a request
 // over sockets differs by more than that.
-import { progress } from '../../support/progress.ts'
+import { progress } from '../../../cli/progress.ts'
 import { get } from '../../support/request.ts'
-import { middleHalf } from '../../support/statistics.ts'
+import { middleHalf } from '../../../cli/statistics.ts'
 import { Contender, type Generator } from '../contest.ts'
 import { middle, number, percent, table, verdict, type Findings, type Setting } from '../scenario.ts'
 import { titles, type VariantName } from '../variants.ts'

@@ -1,6 +1,7 @@
 // Goodput past the limit: against a downstream that is slow, one that is as fast as the server, and a handler that computes.
 import type { Stream } from '../../support/open-loop.ts'
-import { outcomes, percentile, type Outcomes } from '../../support/outcomes.ts'
+import { percentile } from '../../../cli/statistics.ts'
+import { outcomes, type Outcomes } from '../../support/outcomes.ts'
 import { get } from '../../support/request.ts'
 import { Contender, contest, type Readings } from '../contest.ts'
 import { middle, ms, number, percent, table, verdict, verdicts, voids, type Findings, type Setting } from '../scenario.ts'

@@ -16,3 +16,8 @@ export function quartiles (values: readonly number[]): [number, number] {
 export function middleHalf (values: readonly number[]): string {
   return quartiles(values).map(value => value.toFixed(2)).join('–')
 }
+
+/** The smallest value that `share` of the ascending values do not pass; NaN of none. */
+export function percentile (ascending: ArrayLike<number>, share: number): number {
+  return ascending.length === 0 ? NaN : ascending[Math.max(0, Math.ceil(ascending.length * share) - 1)]!
+}

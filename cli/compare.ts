@@ -1,0 +1,53 @@
+// `fastify-surge compare`: two servers under the same traffic in turn, and whether the second is better.
+import { writeFile } from 'node:fs/promises'
+import { seeded } from './arrivals.ts'
+import type { Interval } from './bootstrap.ts'
+import type { CompareOptions } from './options.ts'
+import { progress } from './progress.ts'
+import { run } from './run.ts'
+import { table } from './table.ts'
+import { compare as compareRuns, verdictOf, type Comparison, type Pair, type Verdict } from './verdict.ts'
+
+export async function compare ({ baseline, candidate, rounds, threshold, load, json }: CompareOptions): Promise<{ report: string, verdict: Verdict }> {
+  const pairs: Pair[] = []
+  const shown = progress(2 * rounds, 'compare')
+  shown(0)
+  for (let round = 0; round < rounds; round++) {
+    const pair: Partial<Pair> = {}
+    // A B, B A, A B, …: a drift of the machine meets both alike. A pair has the same traffic.
+    for (const side of round % 2 === 0 ? ['baseline', 'candidate'] as const : ['candidate', 'baseline'] as const) {
+      pair[side] = await run(side === 'baseline' ? baseline : candidate, load, {}, round)
+      shown(2 * round + Object.keys(pair).length)
+    }
+    pairs.push(pair as Pair)
+  }
+  const comparisons = compareRuns(pairs, threshold, seeded(1))
+  const verdict = verdictOf(comparisons)
+  await writeFile(json, JSON.stringify({ baseline, candidate, load, threshold, verdict, comparisons, pairs }, null, 2) + '\n')
+  return { report: report(comparisons, verdict, json), verdict }
+}
+
+function report (comparisons: readonly Comparison[], verdict: Verdict, json: string): string {
+  const rows = comparisons.map(({ metric, baseline, candidate, change, judgement }) => [metric, value(metric, baseline), value(metric, candidate), percent(change.estimate), interval(change), judgement])
+  return [
+    table(['', 'baseline', 'candidate', 'change', '95 % interval', ''], rows),
+    '',
+    `Verdict: ${verdict}`,
+    `The figures are in ${json}.`
+  ].join('\n')
+}
+
+function value (metric: Comparison['metric'], figure: number): string {
+  if (Number.isNaN(figure)) return '–'
+  if (metric === 'errors') return `${(100 * figure).toFixed(2)} %`
+  return `${figure.toFixed(figure < 10 ? 2 : 1)} ${metric === 'throughput' ? '/s' : 'ms'}`
+}
+
+/** Of `errors`, percent points. */
+function percent (share: number): string {
+  return Number.isNaN(share) ? '–' : `${share < 0 ? '−' : '+'}${(100 * Math.abs(share)).toFixed(1)} %`
+}
+
+function interval ({ low, high }: Interval): string {
+  return `${percent(low)} to ${percent(high)}`
+}

@@ -1,0 +1,49 @@
+// One run: a server started, warmed up, loaded for a while, and stopped.
+import { figuresOf, IN_TIME, type Figures } from './figures.ts'
+import { Failure } from './failure.ts'
+import { OpenLoop, type Target } from './open-loop.ts'
+import { freePort, ServerProcess, type Readings } from './server-process.ts'
+
+export interface Load {
+  target: Omit<Target, 'port'>
+  /** Arrivals a second. */
+  rate: number
+  /** Milliseconds that count, and those before them that don't. */
+  duration: number
+  warmUp: number
+  /** Milliseconds behind which a client gives up. */
+  timeout: number
+  /** The server's port; 0 tells it a free one. */
+  port: number
+  /** Where the server tells its memory and the event loop's delay. */
+  metrics: string
+}
+
+const READ_EVERY_MS = 1_000
+
+/** @throws Failure when the server cannot be measured, or the generator cannot offer the rate */
+export async function run (command: string, load: Load, env: Record<string, string>, seed: number): Promise<Figures> {
+  const { target, rate, duration, warmUp, timeout, port, metrics } = load
+  const server = await ServerProcess.start(command, target, port === 0 ? await freePort() : port, env)
+  const readings: Readings[] = []
+  let measuring = false
+  const timer = setInterval(() => {
+    if (measuring) server.readings(metrics).then(read => { if (read !== undefined) readings.push(read) })
+  }, READ_EVERY_MS)
+  try {
+    const loop = new OpenLoop({ target: server.target, perSecond: rate, ms: warmUp + duration, timeout, seed })
+    const requests = await loop.run(ms => { measuring = ms >= warmUp && ms < warmUp + duration })
+    const figures = figuresOf(requests, warmUp, warmUp + duration)
+    if (figures.inTime < IN_TIME) {
+      throw new Failure(`Of ${rate} requests a second, ${(100 * figures.inTime).toFixed(0)} % went out in time: this machine cannot offer that many beside the server. Lower --rate.`)
+    }
+    return { ...figures, rss: most(readings, 'rss'), loopDelay: most(readings, 'loopDelay') }
+  } finally {
+    clearInterval(timer)
+    await server.stop()
+  }
+}
+
+function most (readings: readonly Readings[], key: keyof Readings): number {
+  return readings.length === 0 ? NaN : Math.max(...readings.map(reading => reading[key]))
+}
