@@ -12,6 +12,7 @@ import { listenersOf, optionsOf } from '../shared/fastify-internals.ts'
 import { setReadiness } from '../shared/readiness.ts'
 import { EXEMPT } from '../shared/route.ts'
 import { asksForUpgrade, streamOf } from '../shared/http2.ts'
+import type { OwnListener } from '../shared/own-listener.ts'
 import { endConnection } from '../shared/reply-ends.ts'
 import { sidePathsOf } from '../shared/side-paths.ts'
 import { drainChannel } from '../shared/telemetry.ts'
@@ -22,7 +23,7 @@ import { Farewell } from './farewell.ts'
 import { closeListeners, unaskedOf, watchListener } from './listeners.ts'
 import { readLifecycle, type Lifecycle, type LifecycleOptions } from './options.ts'
 import { Saturation } from './saturation.ts'
-import { SideListener, answer } from './side-listener.ts'
+import { answer, sideListener } from './side-listener.ts'
 import { closeOnSignals } from './signals.ts'
 
 export type { LifecycleOptions }
@@ -52,7 +53,7 @@ interface Core {
   sessions: Set<Http2Session>
   /** Replies that began before their handler had settled, and event streams: those that may last. */
   open: Set<Ticket>
-  side: SideListener | undefined
+  side: OwnListener | undefined
 }
 
 const kProbe = Symbol('fastify-surge.probe')
@@ -138,10 +139,10 @@ async function createLifecycle (app: FastifyInstance, options: Lifecycle): Promi
   return core
 }
 
-function openSideListener (app: FastifyInstance, core: Core, options: Lifecycle, listener: Exclude<Lifecycle['listener'], false>): SideListener {
+function openSideListener (app: FastifyInstance, core: Core, options: Lifecycle, listener: Exclude<Lifecycle['listener'], false>): OwnListener {
   const paths = sidePathsOf(app.server)
   paths.served = true
-  const side = new SideListener(paths.handlers)
+  const side = sideListener(paths.handlers)
   for (const probe of ['livez', 'readyz'] as const) {
     const url = options[probe]
     // It opens before the app's own does.

@@ -1,7 +1,7 @@
 // The options of the lifecycle plugin: where the probes answer, and how long the server takes to say goodbye.
 import { BadOption } from '../shared/errors.ts'
 import { boolean, either, listOf, milliseconds, number, object, oneOf, path, readOptions, type Rule, type Rules } from '../shared/check.ts'
-import { address, portNumber, type Address } from '../shared/listen.ts'
+import { address, portNumber, type Address } from '../shared/own-listener.ts'
 import type { Signal } from './signals.ts'
 
 export interface Readiness {

@@ -8,10 +8,11 @@ import { systemClock } from '../shared/clock.ts'
 import { definePlugin } from '../shared/define-plugin.ts'
 import { optionsOf } from '../shared/fastify-internals.ts'
 import { gatesOf, type GateCounts } from '../shared/gates.ts'
+import type { OwnListener } from '../shared/own-listener.ts'
 import { readinessOf } from '../shared/readiness.ts'
 import { sidePathsOf } from '../shared/side-paths.ts'
 import { AgentCheck, maxconnOf } from './agent-check.ts'
-import { AgentListener } from './agent-listener.ts'
+import { agentListener } from './agent-listener.ts'
 import { Load, orcaReport } from './load.ts'
 import { readLoadBalancer, type LoadBalancer, type LoadBalancerOptions } from './options.ts'
 import { Peers, type Trust } from './peers.ts'
@@ -38,7 +39,7 @@ interface Core {
   peers: Peers
   /** By lifecycle where that is there, else since close() was called. */
   draining: () => boolean
-  agent: AgentListener | undefined
+  agent: OwnListener | undefined
 }
 
 const LOAD_HEADER = 'endpoint-load-metrics'
@@ -117,9 +118,9 @@ function markSidePaths (app: FastifyInstance, core: Core): void {
   }
 }
 
-function openAgent (app: FastifyInstance, core: Core, address: Exclude<LoadBalancer['agentCheck'], false>, lbCount: number): AgentListener {
+function openAgent (app: FastifyInstance, core: Core, address: Exclude<LoadBalancer['agentCheck'], false>, lbCount: number): OwnListener {
   const check = new AgentCheck()
-  const agent = new AgentListener(peer => check.line({
+  const agent = agentListener(peer => check.line({
     draining: core.draining(),
     // It opens before the app's own does.
     ready: app.server.listening && readinessOf(app.server)?.ready !== false,

@@ -1,6 +1,6 @@
 // The options of the load-balancer plugin: which balancers ask, and how.
 import { boolean, either, integer, oneOf, readOptions, type Rules } from '../shared/check.ts'
-import { address, type Address } from '../shared/listen.ts'
+import { address, type Address } from '../shared/own-listener.ts'
 
 export interface LoadBalancer {
   /** Where HAProxy's `agent-check` asks: `port` is an integer from 0 (any free one) to 65535, `host` an address, by default all of the machine. HAProxy's server needs `weight 100`. @default false */
