@@ -22,6 +22,9 @@ export interface Figures {
   loopDelay: number
 }
 
+/** At one limit of a sweep. */
+export interface Swept extends Figures { limit: number }
+
 /** Below this the generator could not offer what it was to. */
 export const IN_TIME = 0.98
 const LATE_MS = 20

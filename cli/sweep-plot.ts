@@ -1,7 +1,7 @@
 // What a sweep found, as one HTML file with an SVG in it and nothing else to load: throughput, latency and memory by limit.
+import type { Swept } from './figures.ts'
 import type { Advice } from './knee.ts'
 import type { Load } from './run.ts'
-import type { Swept } from './sweep.ts'
 
 const WIDTH = 880
 const PANEL = 190

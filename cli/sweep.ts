@@ -1,6 +1,6 @@
 // `fastify-surge sweep`: the same traffic against each limit, and which of them to choose.
 import { writeFile } from 'node:fs/promises'
-import type { Figures } from './figures.ts'
+import type { Figures, Swept } from './figures.ts'
 import { advise, type Advice } from './knee.ts'
 import type { SweepOptions } from './options.ts'
 import { progress } from './progress.ts'
@@ -8,8 +8,6 @@ import { run } from './run.ts'
 import { median } from './statistics.ts'
 import { plot } from './sweep-plot.ts'
 import { table } from './table.ts'
-
-export interface Swept extends Figures { limit: number }
 
 /** Resolves with the report. */
 export async function sweep ({ server, limits, rounds, load, html, json }: SweepOptions): Promise<string> {

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
+import type { Swept } from '../../cli/figures.ts'
 import { plot } from '../../cli/sweep-plot.ts'
-import type { Swept } from '../../cli/sweep.ts'
 
 const load = { target: { path: '/a?<b>' }, rate: 500, duration: 1, warmUp: 0, timeout: 1, port: 0, metrics: '/metrics' }
 const none = { requests: 1, p50: NaN, p95: NaN, p99: NaN, refused: 1, timedOut: 0, failed: 0, inTime: 1, rss: NaN, loopDelay: NaN }
