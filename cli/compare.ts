@@ -1,14 +1,16 @@
 // `fastify-surge compare`: two servers under the same traffic in turn, and whether the second is better.
-import { writeFile } from 'node:fs/promises'
 import { seeded } from './arrivals.ts'
 import type { Interval } from './bootstrap.ts'
+import { Failure } from './failure.ts'
 import type { CompareOptions } from './options.ts'
 import { progress } from './progress.ts'
+import { assertWritable, type Report } from './report.ts'
 import { run } from './run.ts'
 import { table } from './table.ts'
 import { compare as compareRuns, verdictOf, type Comparison, type Pair, type Verdict } from './verdict.ts'
 
-export async function compare ({ baseline, candidate, rounds, threshold, load, json }: CompareOptions): Promise<{ report: string, verdict: Verdict }> {
+export async function compare ({ baseline, candidate, rounds, threshold, load, json }: CompareOptions): Promise<Report> {
+  await assertWritable(json)
   const pairs: Pair[] = []
   const shown = progress(2 * rounds, 'compare')
   shown(0)
@@ -21,10 +23,15 @@ export async function compare ({ baseline, candidate, rounds, threshold, load, j
     }
     pairs.push(pair as Pair)
   }
-  const comparisons = compareRuns(pairs, threshold, seeded(1))
+  if (pairs.every(({ baseline }) => baseline.good === 0)) throw new Failure('The baseline had no good reply in any run: there is nothing to compare with.')
+  // Half a reply in a run.
+  const comparisons = compareRuns(pairs, threshold, load.timeout, 500 / load.duration, seeded(1))
   const verdict = verdictOf(comparisons)
-  await writeFile(json, JSON.stringify({ baseline, candidate, load, threshold, verdict, comparisons, pairs }, null, 2) + '\n')
-  return { report: report(comparisons, verdict, json), verdict }
+  return {
+    text: report(comparisons, verdict, json),
+    files: [[json, JSON.stringify({ baseline, candidate, load, threshold, verdict, comparisons, pairs }, null, 2) + '\n']],
+    code: verdict === 'drop' ? 1 : 0
+  }
 }
 
 function report (comparisons: readonly Comparison[], verdict: Verdict, json: string): string {
@@ -45,7 +52,7 @@ function value (metric: Comparison['metric'], figure: number): string {
 
 /** Of `errors`, percent points. */
 function percent (share: number): string {
-  return Number.isNaN(share) ? '–' : `${share < 0 ? '−' : '+'}${(100 * Math.abs(share)).toFixed(1)} %`
+  return !Number.isFinite(share) ? '–' : `${share < 0 ? '−' : '+'}${(100 * Math.abs(share)).toFixed(1)} %`
 }
 
 function interval ({ low, high }: Interval): string {

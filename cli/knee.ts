@@ -14,6 +14,8 @@ export interface Point {
 }
 
 const NEARLY_ALL = 0.98
+/** Difference of P99s that means nothing. */
+const ALIKE = 0.05
 
 export interface Advice {
   /** undefined where no limit had a good reply. */
@@ -23,7 +25,7 @@ export interface Advice {
   remarks: string[]
 }
 
-/** @param points ascending by limit; @param offered arrivals a second */
+/** @param points ascending by limit; @param offered requests that were due, a second */
 export function advise (points: readonly Point[], offered: number): Advice {
   const best = Math.max(...points.map(({ good }) => good))
   if (best === 0) return { inflection: undefined, recommended: undefined, remarks: ['No limit had a good reply: is --timeout long enough?'] }
@@ -31,6 +33,7 @@ export function advise (points: readonly Point[], offered: number): Advice {
   const strongest = points.reduce((most, point) => power(point) > power(most) ? point : most)
   const remarks: string[] = []
   if (best >= NEARLY_ALL * offered) remarks.push('All that was offered was served: raise --rate past what the server can do, or any limit looks good.')
+  else if (points.length > 1 && points.every(({ good, p99 }) => good >= NEARLY_ALL * best && Math.abs(p99 / chosen.p99 - 1) < ALIKE)) remarks.push('All limits did alike: is it SURGE_LIMIT that sets the gate of this route?')
   else if (points.length > 1 && chosen === points.at(-1)) remarks.push('The largest limit did best: try larger ones.')
   else if (points.length > 1 && chosen === points[0]) remarks.push('The smallest limit did as well as any: try smaller ones.')
   return { inflection: strongest.limit, recommended: chosen.limit, remarks }

@@ -8,7 +8,7 @@ export interface Target {
   path: string
   /** @default 'GET' */
   method?: string
-  headers?: Record<string, string>
+  headers?: Record<string, string | string[]>
   body?: string
 }
 
@@ -94,11 +94,16 @@ export class OpenLoop {
 
   #ask (id: number, again: boolean): void {
     const { port, path, method = 'GET', headers = {}, body } = this.#plan.target
-    const request = this.#out[id] = http.request({ host: '127.0.0.1', port, path, method, headers, agent: this.#agent })
+    const request = this.#out[id] = http.request({ host: '127.0.0.1', port, path, method, headers, agent: again ? false : this.#agent })
     request.on('error', error => {
       // The server may have closed an idle connection in the very moment in which it was chosen, and has not seen the request.
       if (!again && request.reusedSocket && (error as NodeJS.ErrnoException).code === 'ECONNRESET' && this.#requests.status[id] === PENDING) this.#ask(id, true)
       else this.#settle(id, BROKEN)
+    })
+    // Another protocol than the one that is measured.
+    request.on('upgrade', (_response, socket) => {
+      socket.destroy()
+      this.#settle(id, BROKEN)
     })
     request.on('response', response => {
       response.resume()

@@ -1,4 +1,5 @@
 // What the commands are told on the command line, and what is wrong with it.
+import { METHODS } from 'node:http'
 import { parseArgs } from 'node:util'
 import { parse as milliseconds } from '@lukeed/ms'
 import { Failure } from './failure.ts'
@@ -23,6 +24,9 @@ export interface CompareOptions {
   load: Load
   json: string
 }
+
+/** What a run holds in memory. */
+const MOST_REQUESTS = 5_000_000
 
 const text = { type: 'string' } as const
 const LOAD = { path: text, method: text, header: { type: 'string', multiple: true }, body: text, rate: text, duration: text, 'warm-up': text, timeout: text, port: text, metrics: text, rounds: text, json: text } as const
@@ -103,28 +107,39 @@ function read (args: string[], options: object): Given {
 }
 
 function readLoad (given: Given): Load {
-  const path = given.path ?? '/'
-  if (!path.startsWith('/')) throw wrong('path', "a path that begins with '/'", path)
+  const rate = number('rate', required(given, 'rate', '500'), 0.1, 100_000)
+  const duration = time('duration', given.duration ?? '10s', 100)
+  const warmUp = time('warm-up', given['warm-up'] ?? '3s', 0)
+  if (rate * (warmUp + duration) / 1_000 > MOST_REQUESTS) throw new Failure(`${rate} requests a second for ${(warmUp + duration) / 1_000} s are more than the ${MOST_REQUESTS} that a run may have.`)
   return {
-    target: {
-      path,
-      headers: Object.fromEntries((given.header ?? []).map(readHeader)),
-      ...(given.method !== undefined && { method: given.method.toUpperCase() }),
-      ...(given.body !== undefined && { body: given.body })
-    },
-    rate: number('rate', required(given, 'rate', '500'), 0.1, 100_000),
-    duration: time('duration', given.duration ?? '10s', 100),
-    warmUp: time('warm-up', given['warm-up'] ?? '3s', 0),
+    target: readTarget(given),
+    rate,
+    duration,
+    warmUp,
     timeout: time('timeout', given.timeout ?? '1s', 1),
     port: given.port === undefined ? 0 : integer('port', given.port, 1, 65_535),
-    metrics: given.metrics ?? '/metrics'
+    metrics: path('metrics', given.metrics ?? '/metrics')
   }
+}
+
+function readTarget ({ path: given = '/', method, body, header = [] }: Given): Load['target'] {
+  if (method !== undefined && !METHODS.includes(method.toUpperCase())) throw wrong('method', 'one of HTTP', method)
+  const headers: Record<string, string | string[]> = {}
+  for (const [name, value] of header.map(readHeader)) headers[name] = headers[name] === undefined ? value : [headers[name], value].flat()
+  // Node would send the body of a GET or DELETE without one, and it would be taken for the next request.
+  if (body !== undefined && !Object.keys(headers).some(name => /^(content-length|transfer-encoding)$/i.test(name))) headers['content-length'] = String(Buffer.byteLength(body))
+  return { path: path('path', given), headers, ...(method !== undefined && { method: method.toUpperCase() }), ...(body !== undefined && { body }) }
 }
 
 function readHeader (header: string): [name: string, value: string] {
   const colon = header.indexOf(':')
   if (colon < 1) throw wrong('header', "'name: value'", header)
   return [header.slice(0, colon).trim(), header.slice(colon + 1).trim()]
+}
+
+function path (name: string, value: string): string {
+  if (!value.startsWith('/')) throw wrong(name, "a path that begins with '/'", value)
+  return value
 }
 
 function required (given: Given, name: string, example: string): string {

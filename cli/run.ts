@@ -27,13 +27,18 @@ export async function run (command: string, load: Load, env: Record<string, stri
   const server = await ServerProcess.start(command, target, port === 0 ? await freePort() : port, env)
   const readings: Readings[] = []
   let measuring = false
-  const timer = setInterval(() => {
-    if (measuring) server.readings(metrics).then(read => { if (read !== undefined) readings.push(read) })
-  }, READ_EVERY_MS)
+  const read = async (): Promise<void> => {
+    const reading = await server.readings(metrics)
+    if (reading !== undefined) readings.push(reading)
+  }
+  const timer = setInterval(() => { if (measuring) read() }, READ_EVERY_MS)
   try {
     const loop = new OpenLoop({ target: server.target, perSecond: rate, ms: warmUp + duration, timeout, seed })
     const requests = await loop.run(ms => { measuring = ms >= warmUp && ms < warmUp + duration })
+    server.assertAlive('under load')
+    await read()
     const figures = figuresOf(requests, warmUp, warmUp + duration)
+    if (figures.requests === 0) throw new Failure(`At ${rate} a second, no request was due within ${duration} ms. Raise --duration.`)
     if (figures.inTime < IN_TIME) {
       throw new Failure(`Of ${rate} requests a second, ${(100 * figures.inTime).toFixed(0)} % went out in time: this machine cannot offer that many beside the server. Lower --rate.`)
     }

@@ -6,7 +6,9 @@ import type { Load } from './run.ts'
 const WIDTH = 880
 const PANEL = 190
 const GAP = 54
-const [LEFT, RIGHT, TOP] = [72, 110, 36]
+const [LEFT, RIGHT, TOP] = [72, 110, 56]
+/** Least distance of two limits that are both named. */
+const LABEL = 24
 
 interface Line { name: string, css: string, of: (point: Swept) => number }
 interface Panel { title: string, lines: Line[] }
@@ -27,7 +29,13 @@ export function plot (swept: readonly Swept[], { inflection, recommended, remark
     ...recommended === undefined ? [] : [{ limit: recommended, name: recommended === inflection ? 'recommended, inflection' : 'recommended' }],
     ...inflection === undefined || inflection === recommended ? [] : [{ limit: inflection, name: 'inflection' }]
   ]
-  const names = marked.map(({ limit, name }, i) => `<text class="name" x="${x(limit) + 5}" y="${TOP - 14 + 14 * i}">${name}: ${limit}</text>`)
+  // Towards the middle, where there is room.
+  const names = marked.map(({ limit, name }, i) => {
+    const right = x(limit) > (LEFT + WIDTH - RIGHT) / 2
+    return `<text class="name" x="${x(limit) + (right ? -5 : 5)}" y="${TOP - 34 + 16 * i}"${right ? ' text-anchor="end"' : ''}>${name}: ${limit}</text>`
+  })
+  const named = marked.map(({ limit }) => limit)
+  for (const { limit } of swept) if (named.every(other => Math.abs(x(other) - x(limit)) >= LABEL)) named.push(limit)
 
   function panel ({ title, lines }: Panel, index: number): string {
     const top = TOP + index * (PANEL + GAP)
@@ -37,8 +45,8 @@ export function plot (swept: readonly Swept[], { inflection, recommended, remark
     return [
       ...ticks.map(tick => `<line class="grid" x1="${LEFT}" x2="${WIDTH - RIGHT}" y1="${y(tick)}" y2="${y(tick)}"/><text x="${LEFT - 10}" y="${y(tick) + 4}" text-anchor="end">${tick}</text>`),
       `<text class="name" x="${LEFT}" y="${top + 10}">${title}</text>`,
-      ...marked.map(({ limit }) => `<line class="mark" x1="${x(limit)}" x2="${x(limit)}" y1="${index === 0 ? TOP - 8 : top + 16}" y2="${top + PANEL}"/>`),
-      ...swept.map(({ limit }) => `<text x="${x(limit)}" y="${top + PANEL + 20}" text-anchor="middle">${limit}</text>`),
+      ...marked.map(({ limit }) => `<line class="mark" x1="${x(limit)}" x2="${x(limit)}" y1="${index === 0 ? TOP - 30 : top + 16}" y2="${top + PANEL}"/>`),
+      ...named.map(limit => `<text x="${x(limit)}" y="${top + PANEL + 20}" text-anchor="middle">${limit}</text>`),
       ...lines.map(({ name, css, of }, i) => {
         const points = swept.filter(point => Number.isFinite(of(point)))
         return `<polyline class="${css}" points="${points.map(point => `${x(point.limit)},${y(of(point))}`).join(' ')}"/>` +

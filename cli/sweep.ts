@@ -1,16 +1,17 @@
 // `fastify-surge sweep`: the same traffic against each limit, and which of them to choose.
-import { writeFile } from 'node:fs/promises'
 import type { Figures, Swept } from './figures.ts'
 import { advise, type Advice } from './knee.ts'
 import type { SweepOptions } from './options.ts'
 import { progress } from './progress.ts'
+import { assertWritable, type Report } from './report.ts'
 import { run } from './run.ts'
 import { median } from './statistics.ts'
 import { plot } from './sweep-plot.ts'
 import { table } from './table.ts'
 
-/** Resolves with the report. */
-export async function sweep ({ server, limits, rounds, load, html, json }: SweepOptions): Promise<string> {
+/** @throws Failure */
+export async function sweep ({ server, limits, rounds, load, html, json }: SweepOptions): Promise<Report> {
+  await assertWritable(html, json)
   const runs = new Map<number, Figures[]>(limits.map(limit => [limit, []]))
   const shown = progress(limits.length * rounds, 'sweep')
   shown(0)
@@ -22,10 +23,13 @@ export async function sweep ({ server, limits, rounds, load, html, json }: Sweep
     }
   }
   const swept = limits.map(limit => ({ limit, ...medians(runs.get(limit)!) }))
-  const advice = advise(swept, load.rate)
-  await writeFile(html, plot(swept, advice, load))
-  if (json !== undefined) await writeFile(json, JSON.stringify({ load, rounds, ...advice, limits: swept }, null, 2) + '\n')
-  return report(swept, advice, html)
+  // Not the rate: arrivals are random, and some more or fewer.
+  const advice = advise(swept, swept[0]!.requests / load.duration * 1_000)
+  return {
+    text: report(swept, advice, html),
+    files: [[html, plot(swept, advice, load)], ...json === undefined ? [] : [[json, JSON.stringify({ load, rounds, ...advice, limits: swept }, null, 2) + '\n'] as [string, string]]],
+    code: advice.recommended === undefined ? 2 : 0
+  }
 }
 
 function medians (figures: readonly Figures[]): Figures {

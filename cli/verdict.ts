@@ -25,10 +25,19 @@ const METRICS: Array<{ metric: Comparison['metric'], of: (figures: Figures) => n
   { metric: 'errors', of: ({ refused, timedOut, failed }) => refused + timedOut + failed, more: 'worse', share: true }
 ]
 
-/** @param threshold the least change that counts, as a share */
-export function compare (pairs: readonly Pair[], threshold: number, random: () => number): Comparison[] {
+/**
+ * @param threshold the least change that counts, as a share
+ * @param timeout milliseconds: the latency of a run without a good reply
+ * @param least good replies a second: those of a run without one, whose logarithm would outweigh all others
+ */
+export function compare (pairs: readonly Pair[], threshold: number, timeout: number, least: number, random: () => number): Comparison[] {
   return METRICS.map(({ metric, of, more, share }) => {
-    const [baselines, candidates] = [pairs.map(({ baseline }) => of(baseline)), pairs.map(({ candidate }) => of(candidate))]
+    const read = (figures: Figures): number => {
+      const value = of(figures)
+      if (share) return value
+      return metric === 'throughput' ? Math.max(least, value) : Number.isNaN(value) ? timeout : value
+    }
+    const [baselines, candidates] = [pairs.map(({ baseline }) => read(baseline)), pairs.map(({ candidate }) => read(candidate))]
     const change = share
       ? meanInterval(candidates.map((candidate, i) => candidate - baselines[i]!), random)
       : ratio(meanInterval(candidates.map((candidate, i) => Math.log(candidate / baselines[i]!)), random))

@@ -56,6 +56,8 @@ test('help, and what is wrong with a command line, with 2', async () => {
   for (const [args, message] of [
     [['swep'], /^There is no command 'swep'\. Known: sweep, compare\.\n$/],
     [['sweep'], /^--limits is missing: --limits 5,10,20,40\nfastify-surge sweep --help tells the options\.\n$/],
+    [['sweep', '--server', 'exit 1', '--limits', '1', '--rate', '1', '--html', '/nowhere/a.html'], /^A file cannot be written: ENOENT.*'\/nowhere\/a\.html'\n/],
+    [['compare', '--baseline', 'exit 1', '--candidate', 'exit 1', '--rate', '1', '--json', '/nowhere/a.json'], /^A file cannot be written/],
     [['sweep', '--server', 'exit 1', '--limits', '1', '--rate', '1'], /`exit 1` ended before it listened/]
   ] as const) {
     const { code, err } = await surge(...args)

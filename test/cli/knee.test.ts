@@ -19,6 +19,7 @@ test('where latency rises before throughput is at its best, the inflection comes
 test('a throughput that still rises, or never did, is said', () => {
   assert.match(advise(points.slice(0, 3), OFFERED).remarks.join(), /try larger ones/)
   assert.match(advise(points.slice(3), OFFERED).remarks.join(), /try smaller ones/)
+  assert.match(advise([1, 10, 100].map(limit => ({ limit, good: 300, p99: 40 + limit / 100 })), OFFERED).remarks.join(), /All limits did alike: is it SURGE_LIMIT/)
   assert.deepEqual(advise(points.slice(3, 4), OFFERED).remarks, [])
 })
 

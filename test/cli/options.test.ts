@@ -15,8 +15,14 @@ test('what a sweep is told, and the defaults of the rest', () => {
     html: 'surge-sweep.html',
     json: undefined
   })
-  const { load } = readSweep([...SWEEP, '--path', '/a', '--method', 'post', '--body', '{}', '--header', 'X-A: 1:2', '--header', 'x-b:', '--duration', '500ms', '--warm-up', '0', '--timeout', '2s', '--port', '3000', '--metrics', '/m'])
-  assert.deepEqual(load, { target: { path: '/a', method: 'POST', body: '{}', headers: { 'X-A': '1:2', 'x-b': '' } }, rate: 500, duration: 500, warmUp: 0, timeout: 2_000, port: 3_000, metrics: '/m' })
+  const { load } = readSweep([...SWEEP, '--path', '/a', '--method', 'post', '--body', '{}', '--header', 'X-A: 1:2', '--header', 'x-b:', '--header', 'x-b: 2', '--duration', '500ms', '--warm-up', '0', '--timeout', '2s', '--port', '3000', '--metrics', '/m'])
+  assert.deepEqual(load, { target: { path: '/a', method: 'POST', body: '{}', headers: { 'X-A': '1:2', 'x-b': ['', '2'], 'content-length': '2' } }, rate: 500, duration: 500, warmUp: 0, timeout: 2_000, port: 3_000, metrics: '/m' })
+})
+
+test('a body says how long it is, unless its user says so', () => {
+  const headers = (...args: string[]): object | undefined => readSweep([...SWEEP, '--body', 'é', ...args]).load.target.headers
+  assert.deepEqual(headers(), { 'content-length': '2' })
+  assert.deepEqual(headers('--header', 'Transfer-Encoding: chunked'), { 'Transfer-Encoding': 'chunked' })
 })
 
 test('what a comparison is told', () => {
@@ -40,6 +46,10 @@ test('what cannot be used is told with what was expected', () => {
     [[...SWEEP, '--path', 'orders'], /^Expected --path to be a path that begins with '\/', got 'orders'$/],
     [[...SWEEP, '--header', 'nothing'], /^Expected --header to be 'name: value', got 'nothing'$/],
     [[...SWEEP, '--port', '70000'], /^Expected --port to be an integer from 1 to 65535, got '70000'$/],
+    [[...SWEEP, '--method', 'FETCH'], /^Expected --method to be one of HTTP, got 'FETCH'$/],
+    [[...SWEEP, '--method', ''], /^Expected --method/],
+    [[...SWEEP, '--metrics', 'm'], /^Expected --metrics to be a path/],
+    [[...SWEEP, '--rate', '100000', '--duration', '30m'], /^100000 requests a second for 1803 s are more than the 5000000 that a run may have\.$/],
     [[...SWEEP, '--frobnicate'], /Unknown option '--frobnicate'/],
     [[...SWEEP, 'stray'], /stray/]
   ]
