@@ -13,6 +13,7 @@ import type { Target } from './open-loop.ts'
 
 const READY_WITHIN_MS = 30_000
 const STOPPED_WITHIN_MS = 10_000
+const GONE_WITHIN_MS = 2_000
 const LOOK_EVERY_MS = 20
 /** For one reply, its end included. */
 const ASK_MS = 5_000
@@ -129,7 +130,10 @@ export class ServerProcess {
     this.signal('SIGKILL')
     while (this.#lives) await sleep(LOOK_EVERY_MS)
     this.forget()
-    if (await isListening(this.target.port)) throw new Failure(`\`${this.#command}\` has left its process group and still listens on port ${this.target.port}: end it yourself.`)
+    // A process whose other threads are still ending looks like a zombie, and has its sockets.
+    for (const end = performance.now() + GONE_WITHIN_MS; await isListening(this.target.port); await sleep(LOOK_EVERY_MS)) {
+      if (performance.now() > end) throw new Failure(`\`${this.#command}\` has left its process group and still listens on port ${this.target.port}: end it yourself.`)
+    }
   }
 
   forget (): void {
