@@ -26,7 +26,7 @@ export interface Figures {
 export interface Swept extends Figures { limit: number }
 
 /** Below this the generator could not offer what it was to. */
-export const IN_TIME = 0.98
+export const IN_TIME = 0.97
 const LATE_MS = 20
 
 /** Of the requests due from `from` to `to`, in milliseconds since the start. */

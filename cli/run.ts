@@ -20,9 +20,24 @@ export interface Load {
 }
 
 const READ_EVERY_MS = 1_000
+const TRIES = 3
 
-/** @throws Failure when the server cannot be measured, or the generator cannot offer the rate */
+/**
+ * A run that the generator fell behind in says nothing of the server, and is done again: another process may have had the machine.
+ * @throws Failure when the server cannot be measured, or the generator cannot offer the rate
+ */
 export async function run (command: string, load: Load, env: Record<string, string>, seed: number): Promise<Figures> {
+  let figures = await runOnce(command, load, env, seed)
+  for (let tries = 1; figures.inTime < IN_TIME; tries++) {
+    if (tries === TRIES) {
+      throw new Failure(`Of ${load.rate} requests a second, ${(100 * figures.inTime).toFixed(0)} % went out in time, at the last of ${TRIES} tries: this machine cannot offer that many beside the server. Lower --rate.`)
+    }
+    figures = await runOnce(command, load, env, seed)
+  }
+  return figures
+}
+
+async function runOnce (command: string, load: Load, env: Record<string, string>, seed: number): Promise<Figures> {
   const { target, rate, duration, warmUp, timeout, port, metrics } = load
   const server = await ServerProcess.start(command, target, port === 0 ? await freePort() : port, env)
   const readings: Readings[] = []
@@ -39,9 +54,6 @@ export async function run (command: string, load: Load, env: Record<string, stri
     await read()
     const figures = figuresOf(requests, warmUp, warmUp + duration)
     if (figures.requests === 0) throw new Failure(`At ${rate} a second, no request was due within ${duration} ms. Raise --duration.`)
-    if (figures.inTime < IN_TIME) {
-      throw new Failure(`Of ${rate} requests a second, ${(100 * figures.inTime).toFixed(0)} % went out in time: this machine cannot offer that many beside the server. Lower --rate.`)
-    }
     return { ...figures, rss: most(readings, 'rss'), loopDelay: most(readings, 'loopDelay') }
   } finally {
     clearInterval(timer)
