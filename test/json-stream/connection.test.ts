@@ -174,6 +174,7 @@ test('compressed bombs are given up after their first megabytes, in no memory to
       assert.ok(decoded <= 2_000_000, `${decoded} bytes of ${name} were read`)
       growth.push(Math.max(peak, process.memoryUsage.rss()) - before)
     }
-    assert.ok(Math.min(...growth) < 8_000_000, `${name}: ${growth}`)
+    // Of 200 MB; the client's own and the heap's part have been 8 to 10 on a busy machine.
+    assert.ok(Math.min(...growth) < 24_000_000, `${name}: ${growth}`)
   }
 })
