@@ -160,13 +160,15 @@ test('compressed bombs are given up after their first megabytes, in no memory to
       }
     })
   })
+  const MOST = 8_000_000
   let peak = 0
   const poll = setInterval(() => { peak = Math.max(peak, process.memoryUsage.rss()) }, 1)
   t.after(() => clearInterval(poll))
   for (const [name, body, status] of bodies) {
-    const growth = []
-    // The least of some rounds: what a heap grows by once, and the client's own share, is not what is asked about.
-    for (let round = 0; round < 4; round++) {
+    const growth: number[] = []
+    // The least of some rounds: what a heap grows by once, and the client's own share, is not what is asked about. On a busy machine
+    // that may be more than all there may be, several times.
+    for (let round = 0; round < 4 || (round < 12 && Math.min(...growth) >= MOST); round++) {
       const before = peak = process.memoryUsage.rss()
       const reply = await fetch(`${url}/import`, { method: 'POST', body, headers: { 'content-type': 'application/json', 'content-encoding': 'gzip' } }).catch(() => undefined)
       // Who still sends when the connection is closed may not see the reply.
@@ -174,7 +176,6 @@ test('compressed bombs are given up after their first megabytes, in no memory to
       assert.ok(decoded <= 2_000_000, `${decoded} bytes of ${name} were read`)
       growth.push(Math.max(peak, process.memoryUsage.rss()) - before)
     }
-    // Of 200 MB; the client's own and the heap's part have been 8 to 10 on a busy machine.
-    assert.ok(Math.min(...growth) < 24_000_000, `${name}: ${growth}`)
+    assert.ok(Math.min(...growth) < MOST, `${name}: ${growth}`)
   }
 })
