@@ -14,12 +14,12 @@ export async function compare ({ baseline, candidate, rounds, threshold, load, j
   const pairs: Pair[] = []
   const shown = progress(2 * rounds, 'compare')
   shown(0)
-  for (let round = 0; round < rounds; round++) {
+  for (let round = 0, done = 0; round < rounds; round++) {
     const pair: Partial<Pair> = {}
     // A B, B A, A B, …: a drift of the machine meets both alike. A pair has the same traffic.
     for (const side of round % 2 === 0 ? ['baseline', 'candidate'] as const : ['candidate', 'baseline'] as const) {
       pair[side] = await run(side === 'baseline' ? baseline : candidate, load, {}, round)
-      shown(2 * round + Object.keys(pair).length)
+      shown(++done)
     }
     pairs.push(pair as Pair)
   }

@@ -61,25 +61,24 @@ export class OpenLoop {
     this.#out = Array.from(due, () => undefined)
   }
 
-  /** Resolves when everything that was sent has ended. `passed` is told of the time, in milliseconds since the start. */
-  async run (passed: (ms: number) => void = () => {}): Promise<Requests> {
+  /** Resolves when everything that was sent has ended. */
+  async run (): Promise<Requests> {
     this.#began = performance.now()
     await new Promise<void>(resolve => {
       this.#finish = resolve
-      this.#tick(passed)
+      this.#tick()
     })
     this.#agent.destroy()
     return this.#requests
   }
 
-  #tick (passed: (ms: number) => void): void {
+  readonly #tick = (): void => {
     const { due } = this.#requests
     let now = this.#now()
-    passed(now)
     for (; this.#next < due.length && due[this.#next]! <= now; now = this.#now()) this.#send(this.#next++)
     this.#expire(now)
     if (this.#next === due.length && this.#pending === 0) this.#finish()
-    else setTimeout(() => this.#tick(passed), TICK_MS)
+    else setTimeout(this.#tick, TICK_MS)
   }
 
   #now (): number {

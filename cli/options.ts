@@ -149,12 +149,12 @@ function required (given: Given, name: string, example: string): string {
 }
 
 function integer (name: string, value: string, min: number, max: number): number {
-  return number(name, value, min, max, 'an integer')
+  return number(name, value, min, max, true)
 }
 
-function number (name: string, value: string, min: number, max: number, kind = 'a number'): number {
+function number (name: string, value: string, min: number, max: number, whole = false): number {
   const read = Number(value)
-  if (value.trim() === '' || !(read >= min && read <= max) || (kind === 'an integer' && !Number.isInteger(read))) throw wrong(name, `${kind} from ${min} to ${max}`, value)
+  if (value.trim() === '' || !(read >= min && read <= max) || (whole && !Number.isInteger(read))) throw wrong(name, `${whole ? 'an integer' : 'a number'} from ${min} to ${max}`, value)
   return read
 }
 

@@ -2,7 +2,8 @@
 import { figuresOf, IN_TIME, type Figures } from './figures.ts'
 import { Failure } from './failure.ts'
 import { OpenLoop, type Target } from './open-loop.ts'
-import { freePort, ServerProcess, type Readings } from './server-process.ts'
+import { ServerProcess, type Readings } from './server-process.ts'
+import { unusedPort } from './unused-port.ts'
 
 export interface Load {
   target: Omit<Target, 'port'>
@@ -39,17 +40,17 @@ export async function run (command: string, load: Load, env: Record<string, stri
 
 async function runOnce (command: string, load: Load, env: Record<string, string>, seed: number): Promise<Figures> {
   const { target, rate, duration, warmUp, timeout, port, metrics } = load
-  const server = await ServerProcess.start(command, target, port === 0 ? await freePort() : port, env)
+  const server = await ServerProcess.start(command, target, port === 0 ? await unusedPort() : port, env)
   const readings: Readings[] = []
-  let measuring = false
   const read = async (): Promise<void> => {
     const reading = await server.readings(metrics)
     if (reading !== undefined) readings.push(reading)
   }
-  const timer = setInterval(() => { if (measuring) read() }, READ_EVERY_MS)
+  const warm = performance.now() + warmUp
+  const timer = setInterval(() => { if (performance.now() >= warm) read() }, READ_EVERY_MS)
   try {
     const loop = new OpenLoop({ target: server.target, perSecond: rate, ms: warmUp + duration, timeout, seed })
-    const requests = await loop.run(ms => { measuring = ms >= warmUp && ms < warmUp + duration })
+    const requests = await loop.run()
     server.assertAlive('under load')
     await read()
     const figures = figuresOf(requests, warmUp, warmUp + duration)

@@ -204,13 +204,3 @@ function ask ({ port, path, method = 'GET', headers = {}, body }: Target): Promi
     request.end(body)
   })
 }
-
-/** A port of 127.0.0.1 that nobody listens on. */
-export async function freePort (): Promise<number> {
-  const server = net.createServer().listen(0, '127.0.0.1')
-  await once(server, 'listening')
-  const { port } = server.address() as net.AddressInfo
-  server.close()
-  await once(server, 'close')
-  return port
-}

@@ -8,7 +8,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { gzipSync } from 'node:zlib'
-import { unusedPort } from '../../test/support/unused-port.ts'
+import { unusedPort } from '../../cli/unused-port.ts'
 import { bodyOf, SIZES } from './variants.ts'
 
 export interface Neighbour {

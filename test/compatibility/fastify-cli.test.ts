@@ -6,7 +6,7 @@ import { createRequire } from 'node:module'
 import { createInterface } from 'node:readline'
 import { test } from 'node:test'
 import { fileURLToPath } from 'node:url'
-import { unusedPort } from '../support/unused-port.ts'
+import { unusedPort } from '../../cli/unused-port.ts'
 import { RawClient } from '../support/raw-http.ts'
 
 const cli = createRequire(import.meta.url).resolve('fastify-cli')

@@ -1,9 +1,7 @@
 // Two servers that a real HAProxy asks by agent-check, with the configuration that is shipped: it holds what they cannot take,
 // sends nothing to one that drains, and takes it back when it has started anew.
 import assert from 'node:assert/strict'
-import { spawn } from 'node:child_process'
 import { readFileSync } from 'node:fs'
-import { writeFile } from 'node:fs/promises'
 import net from 'node:net'
 import { join } from 'node:path'
 import { test, type TestContext } from 'node:test'
@@ -12,8 +10,9 @@ import Fastify, { type FastifyInstance } from 'fastify'
 import surge, { serverOptions } from '../../plugins/index.ts'
 import { temporaryDir } from '../support/temporary-dir.ts'
 import { without } from '../support/service.ts'
-import { unusedPort } from '../support/unused-port.ts'
-import { CLIENTS, get, Load } from './clients.ts'
+import { unusedPort } from '../../cli/unused-port.ts'
+import { CLIENTS, Load } from './clients.ts'
+import { startHaproxy } from './haproxy.ts'
 
 const skip = without('haproxy', 'haproxy')
 const LIMIT = 4
@@ -56,25 +55,15 @@ class Balancer {
   }
 
   static async start (t: TestContext, [one, two]: [Server, Server]): Promise<Balancer> {
-    const directory = await temporaryDir(t)
-    const config = join(directory, 'haproxy.cfg')
-    const socket = join(directory, 'admin')
+    const socket = join(await temporaryDir(t), 'admin')
     const shipped = readFileSync(join(import.meta.dirname, '../../deploy/haproxy/agent-check.cfg'), 'utf8')
     const text = shipped
       .replace('global\n', `global\n    stats socket ${socket} level admin\n`)
       .replace('agent-inter 1s', 'agent-inter 100ms').replace('inter 1s fall', 'inter 100ms fall')
       // Nothing is hidden by asking twice, and a busy machine may take its time.
       .replace('retries 2', 'retries 0').replace('timeout queue 500ms', 'timeout queue 10s')
-    await writeFile(config, text)
-    const balancer = new Balancer(await unusedPort(), socket)
-    const env = { ...process.env, LISTEN: `127.0.0.1:${balancer.port}`, SERVER_ONE: `127.0.0.1:${one.port}`, SERVER_TWO: `127.0.0.1:${two.port}`, AGENT_ONE: String(one.agent), AGENT_TWO: String(two.agent) }
-    const child = spawn('haproxy', ['-db', '-q', '-f', config], { env, stdio: ['ignore', 'ignore', 'inherit'] })
-    t.after(() => { child.kill('SIGKILL') })
-    while (await get(balancer.port).then(status => status !== 200, () => true)) {
-      assert.equal(child.exitCode, null, 'HAProxy has ended')
-      await sleep(20)
-    }
-    return balancer
+    const env = { SERVER_ONE: `127.0.0.1:${one.port}`, SERVER_TWO: `127.0.0.1:${two.port}`, AGENT_ONE: String(one.agent), AGENT_TWO: String(two.agent) }
+    return new Balancer(await startHaproxy(t, text, env), socket)
   }
 
   async row (name: string): Promise<Row> {

@@ -4,15 +4,12 @@ import assert from 'node:assert/strict'
 import { spawn, type ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
 import { readFileSync } from 'node:fs'
-import { writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { test, type TestContext } from 'node:test'
-import { setTimeout as sleep } from 'node:timers/promises'
-import { temporaryDir } from '../support/temporary-dir.ts'
 import { without } from '../support/service.ts'
-import { unusedPort } from '../support/unused-port.ts'
-import { CLIENTS, get, Load } from './clients.ts'
+import { CLIENTS, Load } from './clients.ts'
+import { startHaproxy } from './haproxy.ts'
 
 const skip = without('haproxy', 'haproxy')
 
@@ -30,20 +27,11 @@ async function startBackend (t: TestContext): Promise<Backend> {
 
 /** `retries` as shipped, or none, so that nothing is hidden by asking twice. */
 async function startBalancer (t: TestContext, backends: Backend[], retries: boolean): Promise<number> {
-  const config = join(await temporaryDir(t), 'haproxy.cfg')
   const shipped = readFileSync(join(import.meta.dirname, '../../deploy/haproxy/haproxy.cfg'), 'utf8')
   const text = shipped.replace('inter 1s', 'inter 100ms').replace('retries 2', retries ? 'retries 2' : 'retries 0')
   assert.notEqual(text, shipped)
-  await writeFile(config, text)
-  const port = await unusedPort()
   const [one, two] = backends.map(backend => `127.0.0.1:${backend.port}`)
-  const balancer = spawn('haproxy', ['-db', '-q', '-f', config], { env: { ...process.env, LISTEN: `127.0.0.1:${port}`, SERVER_ONE: one, SERVER_TWO: two }, stdio: ['ignore', 'ignore', 'inherit'] })
-  t.after(() => { balancer.kill('SIGKILL') })
-  while (await get(port).then(status => status !== 200, () => true)) {
-    assert.equal(balancer.exitCode, null, 'HAProxy has ended')
-    await sleep(20)
-  }
-  return port
+  return await startHaproxy(t, text, { SERVER_ONE: one!, SERVER_TWO: two! })
 }
 
 test('SIGTERM of one of two servers under load: no client sees a failed request', { skip }, async t => {

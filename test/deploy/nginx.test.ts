@@ -14,7 +14,7 @@ import { temporaryDir } from '../support/temporary-dir.ts'
 import { counted } from '../support/counted.ts'
 import { deferred, eventually, listen } from '../support/raw-http.ts'
 import { without } from '../support/service.ts'
-import { unusedPort } from '../support/unused-port.ts'
+import { unusedPort } from '../../cli/unused-port.ts'
 
 const skip = without('nginx', 'nginx-light')
 

@@ -14,7 +14,7 @@ import { buildApp } from '../../example-app/app.ts'
 import { temporaryDir } from '../support/temporary-dir.ts'
 import { listen, RawClient } from '../support/raw-http.ts'
 import { without } from '../support/service.ts'
-import { unusedPort } from '../support/unused-port.ts'
+import { unusedPort } from '../../cli/unused-port.ts'
 
 const deploy = join(import.meta.dirname, '../../deploy')
 const skip = without('prometheus', 'prometheus')

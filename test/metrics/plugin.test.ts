@@ -12,7 +12,7 @@ import surge from '../../plugins/index.ts'
 import type { Histogram } from '../../plugins/shared/histogram.ts'
 import { instrumentsOf, type Labels } from '../../plugins/shared/instruments.ts'
 import { deferred, eventually, listen, RawClient } from '../support/raw-http.ts'
-import { unusedPort } from '../support/unused-port.ts'
+import { unusedPort } from '../../cli/unused-port.ts'
 
 function find (app: FastifyInstance, name: string, labels: Labels): number | Histogram | undefined {
   const points = app.surgeMetrics.snapshot().find(({ instrument }) => instrument.name === name)?.points ?? []

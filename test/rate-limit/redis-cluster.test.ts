@@ -7,7 +7,7 @@ import { Cluster as IoCluster, Redis } from 'ioredis'
 import { Cluster as ValkeyCluster } from 'iovalkey'
 import { createCluster } from 'redis'
 import rateLimit from '../../plugins/rate-limit/index.ts'
-import { unusedPort } from '../support/unused-port.ts'
+import { unusedPort } from '../../cli/unused-port.ts'
 import { RedisServer, skip } from './redis-server.ts'
 
 const SLOTS = 16_384

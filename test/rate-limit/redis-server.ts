@@ -5,7 +5,7 @@ import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { TestContext } from 'node:test'
-import { unusedPort } from '../support/unused-port.ts'
+import { unusedPort } from '../../cli/unused-port.ts'
 
 const installed = spawnSync('redis-server', ['--version']).status === 0
 

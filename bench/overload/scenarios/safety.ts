@@ -1,6 +1,6 @@
 // What a gate must not do: lose slots, refuse where nothing is short, or keep a probe waiting.
 import { setTimeout as sleep } from 'node:timers/promises'
-import { unusedPort } from '../../../test/support/unused-port.ts'
+import { unusedPort } from '../../../cli/unused-port.ts'
 import type { Stream } from '../../support/open-loop.ts'
 import { outcomes, percentileOfAll } from '../../support/outcomes.ts'
 import { get } from '../../support/request.ts'
