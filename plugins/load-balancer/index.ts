@@ -7,7 +7,8 @@ import { admissionOf, type Stage } from '../shared/admission.ts'
 import { systemClock } from '../shared/clock.ts'
 import { definePlugin } from '../shared/define-plugin.ts'
 import { optionsOf } from '../shared/fastify-internals.ts'
-import { gatesOf, type GateCounts } from '../shared/gates.ts'
+import type { GateStats } from '../shared/gate/gate-stats.ts'
+import { gatesOf } from '../shared/gates.ts'
 import type { OwnListener } from '../shared/own-listener.ts'
 import { readinessOf } from '../shared/readiness.ts'
 import { sidePathsOf } from '../shared/side-paths.ts'
@@ -99,7 +100,7 @@ function startSampling (app: FastifyInstance, core: Core): void {
 }
 
 /** Others let everybody in: their limit is none. */
-function enforcedGates ({ server }: FastifyInstance): GateCounts[] {
+function enforcedGates ({ server }: FastifyInstance): GateStats[] {
   return [...gatesOf(server)].filter(gates => gates.enforced()).flatMap(({ groups, stats }) => groups.map(group => stats(group)))
 }
 

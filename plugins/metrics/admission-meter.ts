@@ -1,5 +1,6 @@
 // The gates: what they let in, held and refused, by their own counts, and how long those waited who had to.
-import type { GateCounts, Gates } from '../shared/gates.ts'
+import type { GateStats } from '../shared/gate/gate-stats.ts'
+import type { Gates } from '../shared/gates.ts'
 import { Histogram } from '../shared/histogram.ts'
 import type { Add, Instrument, Instruments } from '../shared/instruments.ts'
 
@@ -11,7 +12,7 @@ const requests: Instrument = { name: 'fastify.admission.requests', type: 'counte
 const queueDuration: Instrument = { name: 'fastify.admission.queue.duration', type: 'histogram', unit: 's', help: 'Time in the waiting room of a gate, of requests that were held there' }
 const orphansTimedOut: Instrument = { name: 'fastify.admission.orphans.timed_out', type: 'counter', help: 'Slots taken back from handlers that worked on too long for a client that is gone' }
 
-const GAUGES: Array<[name: string, help: string, read: (counts: GateCounts) => number]> = [
+const GAUGES: Array<[name: string, help: string, read: (counts: GateStats) => number]> = [
   ['fastify.admission.limit', 'Claims that a gate lets run at a time', ({ limit }) => limit],
   ['fastify.admission.inflight', 'Claims that run, orphans included', ({ inflight }) => inflight],
   ['fastify.admission.queue.depth', 'Claims that wait', ({ queued }) => queued],
@@ -45,13 +46,13 @@ export class AdmissionMeter {
   }
 }
 
-function readAll (contexts: Iterable<Gates>, read: (counts: GateCounts, group: string, add: Add) => void, add: Add): void {
+function readAll (contexts: Iterable<Gates>, read: (counts: GateStats, group: string, add: Add) => void, add: Add): void {
   for (const gates of contexts) {
     for (const group of gates.groups) read(gates.stats(group), group, add)
   }
 }
 
-function readOutcomes ({ admitted, shed, gone }: GateCounts, group: string, add: Add): void {
+function readOutcomes ({ admitted, shed, gone }: GateStats, group: string, add: Add): void {
   add(admitted, { group, outcome: 'admitted' })
   for (const [reason, count] of Object.entries(shed)) add(count, { group, outcome: 'shed', reason })
   add(gone, { group, outcome: 'gone' })

@@ -1,22 +1,11 @@
 // The gates of a server, for who looks at them from outside. Every context may have its own, declared before or after whoever looks.
+import type { GateStats } from './gate/gate-stats.ts'
 
 export interface Gates {
   readonly groups: readonly string[]
-  stats: (group: string) => GateCounts
+  stats: (group: string) => GateStats
   /** Whether they keep anybody out: not in a dry run, nor while they are switched off. */
   enforced: () => boolean
-}
-
-export interface GateCounts {
-  limit: number
-  adaptive: boolean
-  inflight: number
-  queued: number
-  orphans: number
-  admitted: number
-  shed: Readonly<Record<string, number>>
-  gone: number
-  orphansTimedOut: number
 }
 
 const byServer = new WeakMap<object, Set<Gates>>()
